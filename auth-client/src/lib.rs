@@ -1,0 +1,2 @@
+//! The auth_http exchange, sans-IO.
+#![forbid(unsafe_code)]

@@ -1,0 +1,5 @@
+//! POP3, both faces: the machine towards the client and the login to the backend.
+
+/// The POP3 settings of one server, with the replies built from them.
+#[derive(Clone, Debug)]
+pub struct Settings {}

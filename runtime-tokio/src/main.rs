@@ -1,0 +1,3 @@
+//! The gatepost mail proxy on tokio.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Peers and harness of the end-to-end tests.
