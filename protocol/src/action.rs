@@ -58,7 +58,8 @@ impl Output {
 pub enum Action {
     /// Ask the auth server. Answer with [`Completion::Auth`].
     Authenticate(Box<AuthRequest>),
-    /// Look up the client's name (PTR, confirmed by A or AAAA). Answer with [`Completion::Resolved`].
+    /// Look up the client's name (PTR, confirmed by A or AAAA). Answer with [`Completion::Resolved`]. The caller limits
+    /// each of the two lookups to `resolver_timeout`; the session gives up after twice that.
     Resolve(IpAddr),
     /// Open the backend leg. Answer with [`Completion::Connected`].
     Connect(SocketAddr),
@@ -69,7 +70,8 @@ pub enum Action {
     /// Shut down the sending direction of one leg once everything written for it has left (relay: half-close).
     Shutdown(Side),
     /// Write out what there is for this leg, then close it without destroying replies that are under way:
-    /// shut down sending, read and discard for a short while, close.
+    /// shut down sending, read and discard for a short while, close. The leg is the caller's from now on; a later
+    /// `Connect` opens a new backend leg.
     Close(Side),
     /// Drop this leg at once, unsent bytes included.
     Abort(Side),

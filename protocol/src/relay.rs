@@ -62,8 +62,22 @@ impl Relay {
         todo!()
     }
 
+    /// How many bytes have passed in each direction, in clear.
+    pub fn traffic(&self) -> Traffic {
+        todo!()
+    }
+
     /// What log lines show beside the event.
     pub fn log_context(&self) -> &LogContext {
         todo!()
     }
+}
+
+/// What a relay has passed on, in bytes without TLS; what was read too early during the login counts too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// From the client to the backend.
+    pub from_client: u64,
+    /// From the backend to the client.
+    pub to_client: u64,
 }

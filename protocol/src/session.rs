@@ -67,6 +67,14 @@ impl Session {
 
     /// Whether this leg's socket should be read now.
     pub fn wants_input(&self, side: Side) -> bool {
+        self.input_limit(side) > 0
+    }
+
+    /// How many bytes to read from this leg's socket at most; zero: do not read it now.
+    ///
+    /// A caller that keeps to it bounds what a session retains to its configured buffers (under TLS: plus one
+    /// record). One that reads more loses nothing: every byte handed in is kept.
+    pub fn input_limit(&self, side: Side) -> usize {
         let _ = side;
         todo!()
     }
