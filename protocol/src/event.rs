@@ -54,6 +54,8 @@ pub enum Event {
     TooLongCommand(Vec<u8>, usize),
     /// `max_errors` reached.
     TooManyErrors,
+    /// The client sent an HTTP request line instead of a command: a browser was led to the wrong port.
+    HttpRequest,
     /// A SASL exchange held bad base64; the mechanism.
     InvalidBase64(&'static str),
     /// AUTH PLAIN without a login.
