@@ -1,4 +1,22 @@
 //! Between wire bytes and plaintext, for one leg.
+//!
+//! A [`Transport`] is either plain, and then passes bytes through, or it speaks TLS. What it receives it decrypts in
+//! the caller's buffer; what it sends it appends to the caller's buffer. Between two calls it keeps only the
+//! beginning of a record that has not arrived in full, and gives that memory back once the rest is there.
+
+mod client_hello;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use self::tls::Tls;
+pub(crate) use self::tls::TlsError;
 
 /// Facts of an established TLS session with the client, as the auth request and the PROXY header show them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,4 +29,126 @@ pub struct TlsFacts {
     pub server_name: Option<Box<str>>,
     /// The protocol chosen by ALPN.
     pub alpn: Option<Box<str>>,
+}
+
+/// The protection of one leg.
+pub(crate) enum Transport {
+    /// Wire bytes are the plaintext.
+    Plain,
+    /// TLS, from its handshake on. Boxed: a plain leg is most of what a worker holds.
+    Tls(Box<Tls>),
+}
+
+impl Transport {
+    /// A leg in clear.
+    pub(crate) fn plain() -> Self {
+        Self::Plain
+    }
+
+    /// A leg on which the peer begins a TLS handshake with us as the server.
+    ///
+    /// ALPN is `config`'s: with `alpn_protocols` set to the server's protocol, a client that offers a list without it
+    /// is refused, and one that offers none is served (spec/protocols.md section 5.1).
+    ///
+    /// # Errors
+    /// The reason in words, where `config` cannot serve any client.
+    pub(crate) fn server(config: &Arc<rustls::ServerConfig>) -> Result<Self, Box<str>> {
+        match Tls::server(config) {
+            Ok(tls) => Ok(Self::Tls(Box::new(tls))),
+            Err(error) => Err(error.to_string().into_boxed_str()),
+        }
+    }
+
+    /// Takes all of `wire`, which is overwritten. Plaintext goes to `plaintext`, piece by piece and in order; records
+    /// that TLS itself wants to send (handshake, tickets, alerts) are appended to `output`.
+    ///
+    /// What the peer sends after its close_notify or after an error is ignored.
+    ///
+    /// # Errors
+    /// The peer broke TLS or refused to go on. The alert for it, if any, is already in `output`; nothing can be sent
+    /// or received any more. Plaintext delivered before it is good.
+    pub(crate) fn receive(
+        &mut self,
+        wire: &mut [u8],
+        output: &mut BytesMut,
+        plaintext: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), TlsError> {
+        match self {
+            Self::Plain => {
+                if !wire.is_empty() {
+                    plaintext(wire);
+                }
+                Ok(())
+            }
+            Self::Tls(tls) => tls.receive(wire, output, plaintext),
+        }
+    }
+
+    /// Appends `plaintext` to `output`, under TLS in records of up to 16 KiB.
+    ///
+    /// Not to be called while [`is_handshaking`](Self::is_handshaking). After [`close`](Self::close) or an error it
+    /// does nothing.
+    pub(crate) fn send(&mut self, plaintext: &[u8], output: &mut BytesMut) {
+        match self {
+            Self::Plain => output.extend_from_slice(plaintext),
+            Self::Tls(tls) => tls.send(plaintext, output),
+        }
+    }
+
+    /// Says that we send no more: appends a close_notify, once. The peer's bytes are still received.
+    pub(crate) fn close(&mut self, output: &mut BytesMut) {
+        match self {
+            Self::Plain => {}
+            Self::Tls(tls) => tls.close(output),
+        }
+    }
+
+    /// Whether a TLS handshake has begun, or is awaited, and has not finished.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        match self {
+            Self::Plain => false,
+            Self::Tls(tls) => tls.is_handshaking(),
+        }
+    }
+
+    /// Whether a TLS handshake has finished.
+    pub(crate) fn is_secured(&self) -> bool {
+        match self {
+            Self::Plain => false,
+            Self::Tls(tls) => !tls.is_handshaking(),
+        }
+    }
+
+    /// Whether wire bytes are the plaintext.
+    pub(crate) fn is_plain(&self) -> bool {
+        match self {
+            Self::Plain => true,
+            Self::Tls(_) => false,
+        }
+    }
+
+    /// Whether the peer sent a close_notify. An end of file without one may be a truncation.
+    pub(crate) fn is_closed_by_peer(&self) -> bool {
+        match self {
+            Self::Plain => false,
+            Self::Tls(tls) => tls.is_closed_by_peer(),
+        }
+    }
+
+    /// What was negotiated, once the handshake has finished.
+    pub(crate) fn facts(&self) -> Option<TlsFacts> {
+        match self {
+            Self::Plain => None,
+            Self::Tls(tls) => tls.facts(),
+        }
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain => f.write_str("Plain"),
+            Self::Tls(tls) => tls.fmt(f),
+        }
+    }
 }
