@@ -3,6 +3,7 @@
 use super::*;
 
 mod driver;
+mod properties;
 
 pub(super) use driver::plain;
 use driver::{Driver, check, full, server};
