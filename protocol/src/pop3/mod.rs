@@ -3,8 +3,8 @@
 //!
 //! A POP3 server knows its user before it says anything of substance, so the proxy plays only the AUTHORIZATION state
 //! of RFC 1939: it greets, tells its capabilities, starts TLS and collects one login, by USER and PASS, by APOP or by
-//! a SASL exchange. A complete login leaves as [`Step::Authenticate`]; what the auth server says about it comes back
-//! by one of the `on_*` methods, and either the client tries again from the start or a [`backend::Login`] repeats the
+//! a SASL exchange. A complete login leaves as `Step::Authenticate`; what the auth server says about it comes back
+//! by one of the `on_*` methods, and either the client tries again from the start or a `backend::Login` repeats the
 //! login to the backend, whose last reply the client gets to read as ours.
 //!
 //! Whatever goes wrong, the answer is `-ERR invalid command` and the state is *start* again. Each such answer counts

@@ -3,7 +3,7 @@
 //! A protocol machine looks up the mechanism of an AUTH or AUTHENTICATE command, asks
 //! [`Mechanisms::accepts`] whether the server takes it, and begins an exchange. From then on it only carries text: each
 //! prompt goes to the client as a continuation, each line the client sends goes into the exchange, until there are
-//! [`Credentials`](crate::auth::Credentials) or a reason to refuse. Nothing is verified here; that is the auth
+//! [`Credentials`] or a reason to refuse. Nothing is verified here; that is the auth
 //! server's work.
 //!
 //! Every exchange starts from nothing and is consumed by its last message, so no login, password or challenge of one
