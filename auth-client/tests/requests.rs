@@ -1,0 +1,218 @@
+//! Known answers for requests: every line of `spec/auth-http-and-ops.md` section 2, byte for byte.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::sync::Arc;
+
+use gatepost_auth_client::{Exchange, Settings, WipedBuffer, write};
+use gatepost_protocol::address::{ClientAddr, ProxyAddresses};
+use gatepost_protocol::auth::{AuthRequest, Credentials, Envelope};
+use gatepost_protocol::config::Protocol;
+use gatepost_protocol::secret::Secret;
+use gatepost_protocol::transport::TlsFacts;
+
+fn request(protocol: Protocol, credentials: Credentials) -> AuthRequest {
+    AuthRequest {
+        credentials: Arc::new(credentials),
+        protocol,
+        attempt: 1,
+        client: ClientAddr::Inet("192.0.2.7:4711".parse().unwrap()),
+        client_host: None,
+        proxy: None,
+        tls: None,
+    }
+}
+
+fn plain(login: &[u8], password: &[u8]) -> Credentials {
+    Credentials::Plain { login: login.to_vec(), password: Secret::from(password) }
+}
+
+fn tls() -> TlsFacts {
+    TlsFacts { protocol: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384", server_name: None, alpn: None }
+}
+
+fn settings() -> Settings {
+    Settings::new("127.0.0.1", "/auth").unwrap()
+}
+
+/// Compares with `expected`, whose lines end in LF for reading's sake, and which lacks the blank line.
+#[track_caller]
+fn assert_written(request: &AuthRequest, settings: &Settings, expected: &str) {
+    let mut buffer = WipedBuffer::new();
+    write(request, settings, &mut buffer);
+    let written = String::from_utf8_lossy(&buffer).into_owned();
+    assert_eq!(written, format!("{expected}\n").replace('\n', "\r\n"));
+    assert_eq!(Exchange::new(request, settings).request(), &*buffer);
+}
+
+#[test]
+fn the_example_of_the_specification() {
+    let mut request = request(Protocol::Imap, plain(b"alice@example.org", b"p w%"));
+    request.attempt = 2;
+    request.tls = Some(tls());
+    let expected = "\
+GET /auth HTTP/1.0
+Host: 127.0.0.1
+Auth-Method: plain
+Auth-User: alice@example.org
+Auth-Pass: p%20w%25
+Auth-Protocol: imap
+Auth-Login-Attempt: 2
+Client-IP: 192.0.2.7
+Auth-SSL: on
+Auth-SSL-Protocol: TLSv1.3
+Auth-SSL-Cipher: TLS_AES_256_GCM_SHA384
+";
+    assert_written(&request, &settings(), expected);
+}
+
+#[test]
+fn every_byte_of_login_and_password() {
+    let all: Vec<u8> = (0..=255).collect();
+    let mut buffer = WipedBuffer::new();
+    write(&request(Protocol::Pop3, plain(&all, &all)), &settings(), &mut buffer);
+    let mut expected = Vec::new();
+    for byte in all {
+        match byte {
+            0..=0x20 | b'%' => expected.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+            _ => expected.push(byte),
+        }
+    }
+    let lines: Vec<&[u8]> = buffer.split(|&byte| byte == b'\n').collect();
+    assert_eq!(lines[3], [b"Auth-User: ", &expected[..], b"\r"].concat());
+    assert_eq!(lines[4], [b"Auth-Pass: ", &expected[..], b"\r"].concat());
+    assert_eq!(lines.len(), 10, "no byte of the client may end a line");
+}
+
+#[test]
+fn challenges_follow_the_digest() {
+    for (method, credentials) in [
+        (
+            "apop",
+            Credentials::Apop {
+                login: b"a b".to_vec(),
+                digest: Secret::from(&b"d1"[..]),
+                challenge: "<1.2@mail>".into(),
+            },
+        ),
+        (
+            "cram-md5",
+            Credentials::CramMd5 {
+                login: b"a b".to_vec(),
+                digest: Secret::from(&b"d1"[..]),
+                challenge: "<1.2@mail>".into(),
+            },
+        ),
+    ] {
+        let expected = format!(
+            "\
+GET /auth HTTP/1.0
+Host: 127.0.0.1
+Auth-Method: {method}
+Auth-User: a%20b
+Auth-Pass: d1
+Auth-Salt: <1.2@mail>
+Auth-Protocol: pop3
+Auth-Login-Attempt: 1
+Client-IP: 192.0.2.7
+"
+        );
+        assert_written(&request(Protocol::Pop3, credentials), &settings(), &expected);
+    }
+}
+
+#[test]
+fn external_has_an_empty_password() {
+    let mut request = request(Protocol::Smtp, Credentials::External { login: b"alice".to_vec() });
+    request.client = ClientAddr::Inet("[2001:db8::1]:25".parse().unwrap());
+    request.client_host = Some("[UNAVAILABLE]".into());
+    let expected = "\
+GET /auth HTTP/1.0
+Host: 127.0.0.1
+Auth-Method: external
+Auth-User: alice
+Auth-Pass: 
+Auth-Protocol: smtp
+Auth-Login-Attempt: 1
+Client-IP: 2001:db8::1
+Client-Host: [UNAVAILABLE]
+";
+    assert_written(&request, &settings(), expected);
+}
+
+#[test]
+fn everything_at_once_in_the_order_of_the_table() {
+    let envelope = Envelope {
+        helo: b"".to_vec(),
+        mail: b"MAIL FROM:<a%b@c> SIZE=1".to_vec(),
+        rcpt: "RCPT TO:<\u{fc}@d>".as_bytes().to_vec(),
+    };
+    let mut request = request(Protocol::Smtp, Credentials::Envelope(envelope));
+    request.client = ClientAddr::Unix;
+    request.client_host = Some("mx.example.org".into());
+    request.proxy = Some(ProxyAddresses {
+        source: "192.0.2.1".into(),
+        source_port: 1,
+        destination: "192.0.2.2".into(),
+        destination_port: 65535,
+    });
+    request.tls = Some(TlsFacts { cipher: "", ..tls() });
+    let mut settings = settings();
+    settings.add_header("X-Auth-Key", "secret key").unwrap();
+    settings.add_header("X-Empty", "").unwrap();
+    let expected = "\
+GET /auth HTTP/1.0
+Host: 127.0.0.1
+Auth-Method: none
+Auth-User: 
+Auth-Pass: 
+Auth-Protocol: smtp
+Auth-Login-Attempt: 1
+Client-IP: unix:
+Client-Host: mx.example.org
+Proxy-Protocol-Addr: 192.0.2.1
+Proxy-Protocol-Port: 1
+Proxy-Protocol-Server-Addr: 192.0.2.2
+Proxy-Protocol-Server-Port: 65535
+Auth-SMTP-Helo: 
+Auth-SMTP-From: MAIL FROM:<a%b@c> SIZE=1
+Auth-SMTP-To: RCPT TO:<\u{fc}@d>
+Auth-SSL: on
+Auth-SSL-Protocol: TLSv1.3
+X-Auth-Key: secret key
+X-Empty: 
+";
+    assert_written(&request, &settings, expected);
+}
+
+#[test]
+fn keepalive_is_http_1_1() {
+    let expected = "\
+GET /auth?x HTTP/1.1
+Host: [::1]
+Connection: keep-alive
+Auth-Method: plain
+Auth-User: a
+Auth-Pass: 
+Auth-Protocol: imap
+Auth-Login-Attempt: 1
+Client-IP: 192.0.2.7
+";
+    let settings = Settings::new("[::1]", "/auth?x").unwrap().with_keepalive(true);
+    assert_written(&request(Protocol::Imap, plain(b"a", b"")), &settings, expected);
+}
+
+#[test]
+fn raw_values_cannot_begin_a_line() {
+    let envelope = Envelope { helo: b"a\r\nAuth-User: root\0".to_vec(), ..Envelope::default() };
+    let mut buffer = WipedBuffer::new();
+    write(&request(Protocol::Smtp, Credentials::Envelope(envelope)), &settings(), &mut buffer);
+    let text = String::from_utf8_lossy(&buffer).into_owned();
+    assert!(text.contains("\r\nAuth-SMTP-Helo: a%0D%0AAuth-User: root%00\r\n"), "{text}");
+}
+
+#[test]
+fn the_password_is_in_no_debug_text() {
+    let exchange = Exchange::new(&request(Protocol::Imap, plain(b"alice", b"hunter2")), &settings());
+    assert!(!format!("{exchange:?}").contains("hunter2"));
+}
