@@ -1,6 +1,6 @@
 //! Between wire bytes and plaintext, for one leg.
 //!
-//! A [`Transport`] is either plain, and then passes bytes through, or it speaks TLS. What it receives it decrypts in
+//! A `Transport` is either plain, and then passes bytes through, or it speaks TLS. What it receives it decrypts in
 //! the caller's buffer; what it sends it appends to the caller's buffer. Between two calls it keeps only the
 //! beginning of a record that has not arrived in full, and gives that memory back once the rest is there.
 
