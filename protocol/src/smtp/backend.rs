@@ -63,6 +63,9 @@ impl Login {
     /// bytes behind the line are then a protocol error, which only the session can see.
     pub(crate) fn on_line(&mut self, line: &[u8], context: &mut BackendContext<'_>) -> BackendStep {
         *context.stage = Stage::ReadingResponse;
+        if matches!(self.state, State::Over) {
+            return BackendStep::Failed;
+        }
         match self.reply.push(line, context.server.proxy_buffer) {
             Progress::Partial => BackendStep::Continue,
             Progress::Complete => {

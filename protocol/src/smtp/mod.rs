@@ -3,8 +3,8 @@
 //!
 //! The proxy plays an SMTP server up to the point where it knows which backend the client belongs to. That is the end
 //! of an AUTH exchange, or with `smtp_auth none` the first RCPT of a transaction: sender and recipient then take the
-//! place of a login. Both leave as [`Step::Authenticate`]; what the auth server says comes back by one of the `on_*`
-//! methods, and either the client tries again or a [`backend::Login`] brings the backend to where the client believes
+//! place of a login. Both leave as `Step::Authenticate`; what the auth server says comes back by one of the `on_*`
+//! methods, and either the client tries again or a `backend::Login` brings the backend to where the client believes
 //! to be.
 //!
 //! Every negative reply of this machine is the client's doing and counts for `max_errors`; refusals by the auth server
