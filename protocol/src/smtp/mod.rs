@@ -332,3 +332,6 @@ fn settings(server: &Server) -> &Settings {
         Mail::Imap(_) | Mail::Pop3(_) => unreachable!("a session picks its machine by `server.mail`"),
     }
 }
+
+#[cfg(test)]
+mod tests;
