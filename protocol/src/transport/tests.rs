@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use proptest::prelude::*;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
@@ -455,4 +456,35 @@ fn debug_shows_no_bytes() {
             wire.len() - 1
         )
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// One damaged byte anywhere in what the client sends, in pieces of any size.
+    #[test]
+    fn damage_never_panics(tls13: bool, at in 0..1200usize, flip in 1..=255u8, step in 1..600usize, closed: bool) {
+        let (server, client) = configs(BOTH[usize::from(tls13)]);
+        let mut pair = Pair::new(&server, client, step);
+        let mut sent = 0;
+        for round in 0..4 {
+            if round == 2 && pair.transport.is_secured() {
+                pair.transport.send(b"* OK ready\r\n", &mut pair.output);
+                if closed {
+                    pair.transport.close(&mut pair.output);
+                }
+                pair.client.writer().write_all(b"a1 NOOP\r\n").unwrap();
+            }
+            let mut wire = pair.from_client();
+            if let Some(byte) = at.checked_sub(sent).and_then(|at| wire.get_mut(at)) {
+                *byte ^= flip;
+            }
+            sent += wire.len();
+            if pair.to_server(&wire).is_err() || pair.to_client().is_err() {
+                break;
+            }
+        }
+        pair.transport.close(&mut pair.output);
+        prop_assert!(pair.at_server.is_empty() || pair.at_server == b"a1 NOOP\r\n");
+    }
 }
