@@ -75,7 +75,7 @@ impl Pair {
         pair
     }
 
-    fn to_server(&mut self, wire: &[u8]) -> Result<(), TlsError> {
+    fn give_server(&mut self, wire: &[u8]) -> Result<(), TlsError> {
         for part in wire.chunks(self.step) {
             let mut part = part.to_vec();
             self.transport.receive(&mut part, &mut self.output, &mut |bytes| {
@@ -85,7 +85,7 @@ impl Pair {
         Ok(())
     }
 
-    fn from_client(&mut self) -> Vec<u8> {
+    fn client_wire(&mut self) -> Vec<u8> {
         let mut wire = Vec::new();
         while self.client.wants_write() {
             self.client.write_tls(&mut wire).unwrap();
@@ -93,7 +93,7 @@ impl Pair {
         wire
     }
 
-    fn to_client(&mut self) -> Result<(), rustls::Error> {
+    fn give_client(&mut self) -> Result<(), rustls::Error> {
         let wire = self.output.split();
         let mut rest = &wire[..];
         while !rest.is_empty() {
@@ -112,12 +112,12 @@ impl Pair {
     /// Passes wire bytes both ways until there are none.
     fn exchange(&mut self) {
         loop {
-            let wire = self.from_client();
+            let wire = self.client_wire();
             if wire.is_empty() && self.output.is_empty() {
                 return;
             }
-            self.to_server(&wire).unwrap();
-            self.to_client().unwrap();
+            self.give_server(&wire).unwrap();
+            self.give_client().unwrap();
         }
     }
 
@@ -183,17 +183,17 @@ fn tickets_and_greeting_leave_together() {
     let (server, client) = configs(&TLS13);
     let mut pair = Pair::new(&server, client, usize::MAX);
     for _ in 0..2 {
-        let wire = pair.from_client();
-        pair.to_server(&wire).unwrap();
+        let wire = pair.client_wire();
+        pair.give_server(&wire).unwrap();
         if pair.transport.is_handshaking() {
-            pair.to_client().unwrap();
+            pair.give_client().unwrap();
         }
     }
     let tickets = pair.output.len();
     assert!(tickets > 0 && pair.transport.is_secured());
     pair.transport.send(b"+OK\r\n", &mut pair.output);
     assert_eq!(pair.output.len(), tickets + 5 + 5 + 1 + 16);
-    pair.to_client().unwrap();
+    pair.give_client().unwrap();
     assert_eq!(pair.at_client, b"+OK\r\n");
 }
 
@@ -237,9 +237,9 @@ fn a_wrong_protocol_name_is_refused_with_its_alert() {
     let (server, mut client) = configs(&TLS13);
     client.alpn_protocols = vec![b"http/1.1".to_vec()];
     let mut pair = Pair::new(&server, client, usize::MAX);
-    let wire = pair.from_client();
-    assert_eq!(pair.to_server(&wire).unwrap_err().to_string(), "no application protocol");
-    let error = pair.to_client().unwrap_err();
+    let wire = pair.client_wire();
+    assert_eq!(pair.give_server(&wire).unwrap_err().to_string(), "no application protocol");
+    let error = pair.give_client().unwrap_err();
     assert_eq!(error, rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol));
     assert!(!pair.transport.is_secured());
 }
@@ -249,8 +249,8 @@ fn versions_that_do_not_meet_are_told() {
     let (server, _) = configs(&TLS13);
     let (_, client) = configs(&TLS12);
     let mut pair = Pair::new(&server, client, usize::MAX);
-    let wire = pair.from_client();
-    assert_eq!(pair.to_server(&wire).unwrap_err().to_string(), "unsupported protocol");
+    let wire = pair.client_wire();
+    assert_eq!(pair.give_server(&wire).unwrap_err().to_string(), "unsupported protocol");
     assert!(!pair.output.is_empty());
 }
 
@@ -260,12 +260,12 @@ fn clear_text_on_a_tls_port_is_named() {
         for step in [1, usize::MAX] {
             let (server, client) = configs(&TLS13);
             let mut pair = Pair::new(&server, client, step);
-            let error = pair.to_server(wire).unwrap_err();
+            let error = pair.give_server(wire).unwrap_err();
             assert_eq!(error.to_string(), "wrong version number");
             // A fatal alert in clear: decode_error.
             assert_eq!(&pair.output[..], [21, 3, 3, 0, 2, 2, 50]);
             // The leg is dead, and calls on it are harmless.
-            pair.to_server(wire).unwrap();
+            pair.give_server(wire).unwrap();
             pair.transport.close(&mut pair.output);
             assert_eq!(pair.output.len(), 7);
             assert_eq!(pair.held_memory(), 0);
@@ -278,11 +278,11 @@ fn an_unknown_authority_is_the_clients_alert() {
     let (server, _) = configs(&TLS13);
     let (_, client) = configs(&TLS13);
     let mut pair = Pair::new(&server, client, usize::MAX);
-    let wire = pair.from_client();
-    pair.to_server(&wire).unwrap();
-    pair.to_client().unwrap_err();
-    let wire = pair.from_client();
-    let error = pair.to_server(&wire).unwrap_err().to_string();
+    let wire = pair.client_wire();
+    pair.give_server(&wire).unwrap();
+    pair.give_client().unwrap_err();
+    let wire = pair.client_wire();
+    let error = pair.give_server(&wire).unwrap_err().to_string();
     assert!(error.starts_with("received fatal alert: "), "{error}");
 }
 
@@ -290,8 +290,8 @@ fn an_unknown_authority_is_the_clients_alert() {
 fn a_truncated_handshake_waits() {
     let (server, client) = configs(&TLS13);
     let mut pair = Pair::new(&server, client, usize::MAX);
-    let wire = pair.from_client();
-    pair.to_server(&wire[..wire.len() - 1]).unwrap();
+    let wire = pair.client_wire();
+    pair.give_server(&wire[..wire.len() - 1]).unwrap();
     assert!(pair.transport.is_handshaking() && pair.output.is_empty());
     assert_eq!(pair.held_memory(), wire.len() - 1);
     pair.transport.close(&mut pair.output);
@@ -304,14 +304,14 @@ fn a_handshake_message_in_many_records_is_joined() {
     for record in [1, 7, 64] {
         for step in [1, 9, usize::MAX] {
             let mut pair = Pair::new(&server, client.clone(), step);
-            let hello = pair.from_client();
+            let hello = pair.client_wire();
             let wire: Vec<u8> = hello[5..]
                 .chunks(record)
                 .flat_map(|part| [&[22, 3, 1][..], &(part.len() as u16).to_be_bytes(), part].concat())
                 .collect();
-            pair.to_server(&wire).unwrap();
+            pair.give_server(&wire).unwrap();
             assert!(!pair.output.is_empty());
-            pair.to_client().unwrap();
+            pair.give_client().unwrap();
             pair.exchange();
             assert_eq!(pair.transport.facts().unwrap().server_name.as_deref(), Some("mail.example"));
             assert_eq!(pair.held_memory(), 0);
@@ -326,7 +326,7 @@ fn an_endless_handshake_message_is_cut_off() {
     let mut wire = vec![22, 3, 1, 0, 4, 1, 0, 0xff, 0xff];
     let mut most = 0;
     let error = loop {
-        if let Err(error) = pair.to_server(&wire) {
+        if let Err(error) = pair.give_server(&wire) {
             break error;
         }
         most = most.max(pair.held_memory());
@@ -342,14 +342,14 @@ fn a_damaged_record_ends_the_connection() {
     for version in BOTH {
         let mut pair = Pair::connected(version, 4);
         pair.client.writer().write_all(b"one").unwrap();
-        let mut wire = pair.from_client();
+        let mut wire = pair.client_wire();
         pair.client.writer().write_all(b"two").unwrap();
-        wire.extend(pair.from_client());
+        wire.extend(pair.client_wire());
         *wire.last_mut().unwrap() ^= 1;
-        let error = pair.to_server(&wire).unwrap_err();
+        let error = pair.give_server(&wire).unwrap_err();
         assert_eq!(pair.at_server, b"one");
         assert_eq!(error.to_string(), "cannot decrypt peer's message");
-        let alert = pair.to_client().unwrap_err();
+        let alert = pair.give_client().unwrap_err();
         assert_eq!(alert, rustls::Error::AlertReceived(rustls::AlertDescription::BadRecordMac));
         pair.transport.send(b"never", &mut pair.output);
         assert!(pair.output.is_empty());
@@ -363,16 +363,16 @@ fn close_notify_is_heard() {
             let mut pair = Pair::connected(version, step);
             pair.client.writer().write_all(b"a1 LOGOUT\r\n").unwrap();
             pair.client.send_close_notify();
-            let mut wire = pair.from_client();
+            let mut wire = pair.client_wire();
             wire.extend(b"noise behind the end");
-            pair.to_server(&wire).unwrap();
+            pair.give_server(&wire).unwrap();
             assert_eq!(pair.at_server, b"a1 LOGOUT\r\n");
             assert!(pair.transport.is_closed_by_peer());
             assert_eq!(pair.held_memory(), 0);
             // The other direction goes on.
             pair.transport.send(b"* BYE\r\n", &mut pair.output);
             pair.transport.close(&mut pair.output);
-            pair.to_client().unwrap();
+            pair.give_client().unwrap();
             assert_eq!(pair.at_client, b"* BYE\r\n");
         }
     }
@@ -393,10 +393,10 @@ fn close_notify_is_said_once_and_last() {
         assert!(pair.client.process_new_packets().unwrap().peer_has_closed());
         // What the client still sends arrives, and what breaks TLS now is answered by nothing.
         pair.client.writer().write_all(b"last words").unwrap();
-        let wire = pair.from_client();
-        pair.to_server(&wire).unwrap();
+        let wire = pair.client_wire();
+        pair.give_server(&wire).unwrap();
         assert_eq!(pair.at_server, b"last words");
-        assert!(pair.to_server(b"GET / HTTP/1.0\r\n\r\n").is_err());
+        assert!(pair.give_server(b"GET / HTTP/1.0\r\n\r\n").is_err());
         assert!(pair.output.is_empty());
     }
 }
@@ -433,10 +433,10 @@ fn key_updates_are_answered_before_the_next_data() {
         for round in 0..3 {
             pair.client.refresh_traffic_keys().unwrap();
             pair.client.writer().write_all(b"x").unwrap();
-            let wire = pair.from_client();
-            pair.to_server(&wire).unwrap();
+            let wire = pair.client_wire();
+            pair.give_server(&wire).unwrap();
             pair.transport.send(b"y", &mut pair.output);
-            pair.to_client().unwrap();
+            pair.give_client().unwrap();
             assert_eq!((pair.at_server.len(), pair.at_client.len()), (round + 1, round + 1));
         }
     }
@@ -446,8 +446,8 @@ fn key_updates_are_answered_before_the_next_data() {
 fn debug_shows_no_bytes() {
     let mut pair = Pair::connected(&TLS13, 1);
     pair.client.writer().write_all(b"hunter2").unwrap();
-    let wire = pair.from_client();
-    pair.to_server(&wire[..wire.len() - 1]).unwrap();
+    let wire = pair.client_wire();
+    pair.give_server(&wire[..wire.len() - 1]).unwrap();
     let shown = format!("{:?} {:?}", pair.transport, Transport::plain());
     assert_eq!(
         shown,
@@ -475,12 +475,12 @@ proptest! {
                 }
                 pair.client.writer().write_all(b"a1 NOOP\r\n").unwrap();
             }
-            let mut wire = pair.from_client();
+            let mut wire = pair.client_wire();
             if let Some(byte) = at.checked_sub(sent).and_then(|at| wire.get_mut(at)) {
                 *byte ^= flip;
             }
             sent += wire.len();
-            if pair.to_server(&wire).is_err() || pair.to_client().is_err() {
+            if pair.give_server(&wire).is_err() || pair.give_client().is_err() {
                 break;
             }
         }

@@ -253,13 +253,10 @@ impl Tls {
         if self.is_handshaking() {
             return None;
         }
-        let protocol = match self.connection.protocol_version()? {
-            ProtocolVersion::TLSv1_2 => "TLSv1.2",
-            ProtocolVersion::TLSv1_3 => "TLSv1.3",
-            other => other.as_str().unwrap_or("unknown"),
-        };
+        // rustls speaks no other version.
+        let is_tls13 = self.connection.protocol_version()? == ProtocolVersion::TLSv1_3;
         Some(TlsFacts {
-            protocol,
+            protocol: if is_tls13 { "TLSv1.3" } else { "TLSv1.2" },
             cipher: openssl_name(self.connection.negotiated_cipher_suite()?.suite()),
             server_name: self.server_name.clone(),
             alpn: self.connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into()),
@@ -299,6 +296,7 @@ impl fmt::Debug for Tls {
 pub(crate) struct TlsError(Error);
 
 impl fmt::Display for TlsError {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all other errors speak for themselves")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Error::InvalidMessage(
@@ -350,20 +348,10 @@ fn record_length(bytes: &[u8]) -> Option<usize> {
     Some(RECORD_HEADER + usize::from(u16::from_be_bytes([*high, *low])))
 }
 
-/// OpenSSL's name of a cipher suite; the RFC's where OpenSSL has no other.
+/// OpenSSL's name of a cipher suite; the RFC's for one that is not in the table.
 fn openssl_name(suite: CipherSuite) -> &'static str {
-    match suite {
-        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
-        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
-        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
-        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 => "ECDHE-ECDSA-AES128-GCM-SHA256",
-        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 => "ECDHE-ECDSA-AES256-GCM-SHA384",
-        CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-ECDSA-CHACHA20-POLY1305",
-        CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => "ECDHE-RSA-AES128-GCM-SHA256",
-        CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => "ECDHE-RSA-AES256-GCM-SHA384",
-        CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-RSA-CHACHA20-POLY1305",
-        other => other.as_str().unwrap_or("unknown"),
-    }
+    let known = OPENSSL_NAMES.iter().find(|(known, _)| *known == suite);
+    known.map(|(_, name)| *name).or_else(|| suite.as_str()).unwrap_or("unknown")
 }
 
 /// What one handshake message may hold, whatever the records it comes in; rustls's own limit for its body.
@@ -374,3 +362,29 @@ const RECORD_LIMIT: usize = 1 << 14;
 /// At least what a record adds to its content: header, explicit nonce, content type, tag.
 const RECORD_OVERHEAD: usize = 32;
 const ALERT: usize = 2;
+
+/// The suites of rustls's own providers.
+const OPENSSL_NAMES: [(CipherSuite, &str); 9] = [
+    (CipherSuite::TLS13_AES_128_GCM_SHA256, "TLS_AES_128_GCM_SHA256"),
+    (CipherSuite::TLS13_AES_256_GCM_SHA384, "TLS_AES_256_GCM_SHA384"),
+    (CipherSuite::TLS13_CHACHA20_POLY1305_SHA256, "TLS_CHACHA20_POLY1305_SHA256"),
+    (CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, "ECDHE-ECDSA-AES128-GCM-SHA256"),
+    (CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, "ECDHE-ECDSA-AES256-GCM-SHA384"),
+    (CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, "ECDHE-ECDSA-CHACHA20-POLY1305"),
+    (CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, "ECDHE-RSA-AES128-GCM-SHA256"),
+    (CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, "ECDHE-RSA-AES256-GCM-SHA384"),
+    (CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, "ECDHE-RSA-CHACHA20-POLY1305"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_suite_of_the_provider_has_openssls_name() {
+        for suite in rustls::crypto::aws_lc_rs::ALL_CIPHER_SUITES {
+            let name = openssl_name(suite.suite());
+            assert!(OPENSSL_NAMES.contains(&(suite.suite(), name)), "{name}");
+        }
+    }
+}
