@@ -36,7 +36,7 @@ pub enum Event {
     ProxyHeaderTooLarge,
     /// The client closed in the middle of the TLS handshake.
     ClosedInHandshake,
-    /// The TLS handshake, or a record after it, failed on this leg; the text is rustls's.
+    /// The TLS handshake, or a record after it, failed on this leg; the text is `TlsError`'s reason.
     TlsFailed(Side, Box<str>),
     /// The client's certificate does not verify.
     CertificateRefused(Box<str>),
