@@ -7,8 +7,7 @@ use super::reply::Reply;
 use crate::address::ClientAddr;
 use crate::machine::BackendLogin;
 
-/// RFC 5321 section 4.5.3.1.4: the longest command line, CRLF included. Attributes beyond it get a command of their
-/// own.
+/// RFC 5321 section 4.5.3.1.4: the longest command line, CRLF included.
 const MAX_LINE: usize = 512;
 
 const VERB: &[u8] = b"XCLIENT";
@@ -24,10 +23,11 @@ pub(super) fn commands(
 ) -> Vec<Vec<u8>> {
     let offered: Vec<&[u8]> = ehlo.texts().skip(1).find_map(offered_attributes).unwrap_or_default();
     let is_offered = |name: &str| offered.iter().any(|word| word.eq_ignore_ascii_case(name.as_bytes()));
-    let parts = attributes(login, hello, with_login)
+    let parts: Vec<Part> = attributes(login, hello, with_login)
         .into_iter()
-        .filter_map(|(name, value)| value.filter(|_| is_offered(name)).map(|value| attribute(name, &value)));
-    join(parts)
+        .filter_map(|(name, value)| value.filter(|_| is_offered(name)).map(|value| Part::new(name, &value)))
+        .collect();
+    lines(&parts)
 }
 
 /// The attribute names behind the keyword, if this is XCLIENT's line of an EHLO reply.
@@ -58,18 +58,46 @@ fn attributes(
     ]
 }
 
-/// ` NAME=value`, the value in xtext.
-fn attribute(name: &str, value: &[u8]) -> Vec<u8> {
-    let mut part = format!(" {name}=").into_bytes();
-    write_xtext(value, &mut part);
-    part
+/// One attribute as it is written: ` NAME=value`, the value in xtext.
+struct Part {
+    name: &'static str,
+    bytes: Vec<u8>,
 }
 
-/// Packs attributes into as few lines as hold them in order. One that is longer than a line gets its own all the same:
-/// it cannot be divided, and the backend may well take it.
-fn join(parts: impl Iterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
+impl Part {
+    fn new(name: &'static str, value: &[u8]) -> Self {
+        let mut bytes = format!(" {name}=").into_bytes();
+        write_xtext(value, &mut bytes);
+        Self { name, bytes }
+    }
+
+    /// Whether this changes whom the backend takes us for, and so whether it lets us say more.
+    fn is_identity(&self) -> bool {
+        matches!(self.name, "ADDR" | "NAME")
+    }
+}
+
+/// One line if all fits. Else the client's address and name come last, together: Postfix refuses a further XCLIENT
+/// from a client that has no right to it, which is how it sees us from then on.
+fn lines(parts: &[Part]) -> Vec<Vec<u8>> {
+    let whole = concat(parts.iter());
+    if VERB.len() + whole.len() + 2 <= MAX_LINE {
+        return pack([whole]);
+    }
+    let rest = parts.iter().filter(|part| !part.is_identity()).map(|part| part.bytes.clone());
+    let identity = concat(parts.iter().filter(|part| part.is_identity()));
+    pack(rest.chain([identity]))
+}
+
+fn concat<'a>(parts: impl Iterator<Item = &'a Part>) -> Vec<u8> {
+    parts.flat_map(|part| part.bytes.iter().copied()).collect()
+}
+
+/// Packs what must stay together into as few lines as hold it in order. What is longer than a line gets its own all the
+/// same: it cannot be divided, and the backend may well take it.
+fn pack(parts: impl IntoIterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
     let mut lines: Vec<Vec<u8>> = Vec::new();
-    for part in parts {
+    for part in parts.into_iter().filter(|part| !part.is_empty()) {
         match lines.last_mut() {
             Some(line) if line.len() + part.len() + 2 <= MAX_LINE => line.extend_from_slice(&part),
             Some(_) | None => lines.push([VERB, &part[..]].concat()),
@@ -181,21 +209,20 @@ mod tests {
 
     #[test]
     fn long_lines_are_split_at_512_bytes() {
-        let first = "XCLIENT ADDR=192.0.2.7 LOGIN=";
-        let fits = "l".repeat(512 - first.len() - 2);
-        let who = login("192.0.2.7:1", &fits);
-        let lines = [format!("{first}{fits}"), "XCLIENT NAME=mail.example".to_owned()];
-        check("XCLIENT ADDR LOGIN NAME", &who, None, &[&lines[0], &lines[1]]);
+        let offer = "XCLIENT ADDR LOGIN NAME PORT";
+        let (start, end) = ("XCLIENT ADDR=192.0.2.7 LOGIN=", " NAME=mail.example PORT=1");
+        let fits = "l".repeat(512 - start.len() - end.len() - 2);
+        check(offer, &login("192.0.2.7:1", &fits), None, &[&format!("{start}{fits}{end}")]);
 
+        let identity = "XCLIENT ADDR=192.0.2.7 NAME=mail.example";
         let over = login("192.0.2.7:1", &format!("{fits}l"));
-        let lines =
-            ["XCLIENT ADDR=192.0.2.7", &format!("XCLIENT LOGIN={fits}l"), "XCLIENT NAME=mail.example"];
-        check("XCLIENT ADDR LOGIN NAME", &over, None, &lines);
+        check(offer, &over, None, &[&format!("XCLIENT LOGIN={fits}l PORT=1"), identity]);
+        check("XCLIENT LOGIN ADDR NAME", &over, None, &[&format!("{start}{fits}l NAME=mail.example")]);
 
-        let huge = "+".repeat(400);
+        let huge = login("192.0.2.7:1", &"+".repeat(400));
         let alone = format!("XCLIENT LOGIN={}", "+2B".repeat(400));
-        let lines = ["XCLIENT ADDR=192.0.2.7", &alone, "XCLIENT NAME=mail.example"];
-        check("XCLIENT ADDR LOGIN NAME", &login("192.0.2.7:1", &huge), None, &lines);
+        check(offer, &huge, None, &[&alone, "XCLIENT PORT=1 ADDR=192.0.2.7 NAME=mail.example"]);
+        check("XCLIENT LOGIN", &huge, None, &[&alone]);
     }
 
     proptest! {

@@ -133,11 +133,9 @@ fn xclient_in_more_than_one_line() {
             B: 220 mx2.test ESMTP
                 P: EHLO mx.test
             {OFFERED}
-                P: XCLIENT ADDR=192.0.2.7
-            B: 220 mx2.test ESMTP
                 P: XCLIENT LOGIN={login}
             B: 220 mx2.test ESMTP
-                P: XCLIENT NAME=[UNAVAILABLE]
+                P: XCLIENT ADDR=192.0.2.7 NAME=[UNAVAILABLE]
             B: 220 mx2.test ESMTP
                 P: HELO client.test
             B: 250 mx2.test
