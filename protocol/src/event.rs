@@ -50,7 +50,8 @@ pub enum Event {
     RejectedBeforeGreeting(Vec<u8>),
     /// SMTP: MAIL without authentication; the MAIL line.
     Rejected(Vec<u8>),
-    /// A command does not fit the buffer: its verb, and how many bytes came.
+    /// A command does not fit the buffer: its verb, and how many bytes came or (IMAP literals) were
+    /// announced.
     TooLongCommand(Vec<u8>, usize),
     /// `max_errors` reached.
     TooManyErrors,
