@@ -1,5 +1,417 @@
-//! IMAP, both faces: the machine towards the client and the login to the backend.
+//! IMAP, both faces: the machine towards the client and the login to the backend (RFC 3501, RFC 2971, RFC 4959,
+//! RFC 7888; spec/protocols.md sections 7 and 9.4).
+//!
+//! The proxy plays the not-authenticated state of RFC 3501: it greets, tells its capabilities, starts TLS and collects
+//! one login, by LOGIN or by AUTHENTICATE. A complete login leaves as `Step::Authenticate`; what the auth server says
+//! about it comes back by one of the `on_*` methods, and either the client tries again or the login is repeated to the
+//! backend, under the client's own tag, so that the client gets to read the backend's last reply unchanged.
+//!
+//! A command is a line, and with literals it is several: a line that announces a literal, the bytes of the literal, the
+//! rest of the line. `expect` tells which comes next. All of a command fits `imap_client_buffer`, its line ends and
+//! literals included, and what is kept of it between two calls is wiped when dropped.
+//!
+//! Whatever goes wrong, the answer is `BAD` under the command's tag and the next line is a new command. Each such answer
+//! counts for `max_errors`; refusals by the auth server or the backend do not. `STATES.md` has the table of states.
+//!
+//! ```text
+//! Machine::new() -> Machine                                  on_refused(&Refusal, &mut Context)
+//! greeting(&mut Context)                                     on_unavailable(&mut Context)
+//! expect() -> Expect                                         on_internal_error(&mut Context)
+//! on_line(&[u8], &mut Context) -> Step                       on_timeout(&mut Context)
+//! on_literal(&[u8], &mut Context) -> Step                    on_shutdown(&mut Context)
+//! on_overflow(&[u8], &mut Context) -> Step                   on_plaintext_after_starttls(&mut Context)
+//! on_tls_started()                                           on_backend_refusal(&[u8], &mut Context)
+//! backend(BackendLogin) -> backend::Login
+//!
+//! backend::Login: on_line(&[u8], &mut BackendContext) -> BackendStep    on_quit(&mut Vec<u8>)
+//! ```
+//!
+//! All are methods with `&mut self` or less. The machine logs what it finds in a line; facts that the session learns
+//! first (timeouts, refusals, bytes behind STARTTLS) are the session's to log. Unlike in the other protocols, a backend
+//! may say untagged things whenever it likes, so lines behind the one that a command answers are no error here.
 
-/// The IMAP settings of one server, with the replies built from them.
-#[derive(Clone, Debug)]
-pub struct Settings {}
+mod backend;
+mod command;
+mod id;
+mod scan;
+mod settings;
+
+pub(crate) use backend::Login;
+pub use settings::Settings;
+
+use self::command::{Command, Tag, Verb};
+use self::scan::Announcement;
+use crate::auth::{Credentials, Refusal};
+use crate::config::{Mail, Server, StartTls};
+use crate::event::Event;
+use crate::machine::{BackendLogin, Context, Expect, Step};
+use crate::sasl::{self, Exchange, Failure, Mechanism, Progress};
+use crate::secret::Secret;
+
+const COMPLETED: &str = "OK completed";
+const INVALID_COMMAND: &str = "BAD invalid command";
+const TOO_LONG: &str = "BAD command too long";
+const CANCELLED: &str = "BAD authentication cancelled";
+/// RFC 5530 section 3 for the codes: PRIVACYREQUIRED asks for TLS, UNAVAILABLE asks the client not to blame the password.
+const STARTTLS_FIRST: &str = "NO [PRIVACYREQUIRED] STARTTLS is required before login";
+const UNAVAILABLE: &str = "NO [UNAVAILABLE] Temporary authentication failure";
+const INTERNAL_ERROR: &str = "NO [UNAVAILABLE] internal server error";
+
+/// The machine towards the client.
+#[derive(Debug, Default)]
+pub(crate) struct Machine {
+    state: State,
+}
+
+/// What comes next.
+#[derive(Debug, Default)]
+enum State {
+    /// A line that begins a command.
+    #[default]
+    Ready,
+    /// The bytes of a literal.
+    Literal(AwaitedLiteral),
+    /// A line that continues a command behind a literal.
+    Rest(Command),
+    /// A line of a SASL exchange.
+    Sasl(Authentication),
+    /// Nothing from the client: a login is being judged, or TLS is being started.
+    Judged(Judged),
+}
+
+#[derive(Debug)]
+struct AwaitedLiteral {
+    command: Command,
+    /// At least 1.
+    size: usize,
+}
+
+#[derive(Debug)]
+struct Authentication {
+    tag: Tag,
+    exchange: Exchange,
+}
+
+#[derive(Debug)]
+struct Judged {
+    tag: Tag,
+}
+
+impl Machine {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// The first line of the session.
+    pub(crate) fn greeting(&self, context: &mut Context<'_>) {
+        context.reply.extend_from_slice(b"* OK IMAP4 ready\r\n");
+    }
+
+    /// A line, or so many bytes: at least one, and so few that they and a line end fit what is left of
+    /// `imap_client_buffer`.
+    pub(crate) fn expect(&self) -> Expect {
+        match &self.state {
+            State::Literal(awaited) => Expect::Literal(awaited.size),
+            State::Ready | State::Rest(_) | State::Sasl(_) | State::Judged(_) => Expect::Line,
+        }
+    }
+
+    /// Takes one line without its end.
+    pub(crate) fn on_line(&mut self, line: &[u8], context: &mut Context<'_>) -> Step {
+        // A state that is not put back is *ready*: so every error ends there.
+        match std::mem::take(&mut self.state) {
+            State::Ready | State::Judged(_) => match Command::begin(line) {
+                Ok((command, rest)) => self.on_command_line(command, rest, context),
+                Err(tag) => refuse_line(tag.as_ref(), line, context),
+            },
+            State::Rest(command) => self.on_command_line(command, line, context),
+            State::Literal(awaited) => refuse_line(Some(&awaited.command.tag), line, context),
+            State::Sasl(Authentication { tag, exchange }) => {
+                let progress = exchange.on_response(trim_end(line));
+                self.on_progress(tag, progress, context)
+            }
+        }
+    }
+
+    /// Takes the literal that [`expect`](Self::expect) asked for.
+    pub(crate) fn on_literal(&mut self, literal: &[u8], context: &mut Context<'_>) -> Step {
+        let State::Literal(AwaitedLiteral { mut command, size }) = std::mem::take(&mut self.state) else {
+            return reject(None, INVALID_COMMAND, context);
+        };
+        debug_assert_eq!(size, literal.len(), "`expect` says how many bytes");
+        command.read_literal(literal);
+        self.state = State::Rest(command);
+        Step::Continue
+    }
+
+    /// Takes what there is of a line that does not fit `imap_client_buffer`.
+    pub(crate) fn on_overflow(&mut self, received: &[u8], context: &mut Context<'_>) -> Step {
+        match std::mem::take(&mut self.state) {
+            State::Ready | State::Judged(_) => match Command::begin(received) {
+                Ok((command, rest)) => too_long(&command, rest.len(), context),
+                Err(tag) => {
+                    context.log(Event::TooLongCommand(Vec::new(), received.len()));
+                    close_with(tag.as_ref(), TOO_LONG, context)
+                }
+            },
+            State::Rest(command) | State::Literal(AwaitedLiteral { command, .. }) => {
+                too_long(&command, received.len(), context)
+            }
+            State::Sasl(Authentication { tag, .. }) => {
+                context.log(Event::TooLongCommand(Vec::new(), received.len()));
+                close_with(Some(&tag), TOO_LONG, context)
+            }
+        }
+    }
+
+    /// The auth server refused the login.
+    pub(crate) fn on_refused(&mut self, refusal: &Refusal, context: &mut Context<'_>) {
+        let tag = self.take_tag();
+        let text = [b"NO ", refusal.text.as_slice()].concat();
+        answer(tag.as_ref(), &text, context);
+    }
+
+    /// The auth server gave no answer; the session goes on.
+    pub(crate) fn on_unavailable(&mut self, context: &mut Context<'_>) {
+        let tag = self.take_tag();
+        answer(tag.as_ref(), UNAVAILABLE.as_bytes(), context);
+    }
+
+    /// The login cannot go on; the session closes.
+    pub(crate) fn on_internal_error(&mut self, context: &mut Context<'_>) {
+        if let Some(tag) = self.take_tag() {
+            answer(Some(&tag), INTERNAL_ERROR.as_bytes(), context);
+        }
+        answer(None, b"BYE internal server error", context);
+    }
+
+    /// The client took too long to log in.
+    pub(crate) fn on_timeout(&self, context: &mut Context<'_>) {
+        answer(None, b"BYE Autologout; idle for too long", context);
+    }
+
+    /// The worker stops.
+    pub(crate) fn on_shutdown(&self, context: &mut Context<'_>) {
+        answer(None, b"BYE server shutting down", context);
+    }
+
+    /// Bytes in clear lay behind STARTTLS; the session takes the positive reply back, sends this one and closes.
+    pub(crate) fn on_plaintext_after_starttls(&mut self, context: &mut Context<'_>) {
+        let tag = self.take_tag();
+        answer(tag.as_ref(), INVALID_COMMAND.as_bytes(), context);
+    }
+
+    /// The handshake is complete: nothing said in clear counts any more.
+    pub(crate) fn on_tls_started(&mut self) {
+        *self = Self::new();
+    }
+
+    /// The backend refused the login, and the client is to see it: `reply` are whole lines, of which the last has the
+    /// client's tag already.
+    pub(crate) fn on_backend_refusal(&mut self, reply: &[u8], context: &mut Context<'_>) {
+        self.state = State::Ready;
+        context.reply.extend_from_slice(reply);
+    }
+
+    /// The login to the backend, under the tag of the login that is being judged.
+    pub(crate) fn backend(&self, login: BackendLogin) -> Login {
+        match &self.state {
+            State::Judged(Judged { tag }) => Login::new(tag.clone(), login),
+            State::Ready | State::Rest(_) | State::Literal(_) | State::Sasl(_) => {
+                unreachable!("a backend login follows `Step::Authenticate`")
+            }
+        }
+    }
+
+    /// Goes back to the start, with the tag of the command that waits for its reply.
+    fn take_tag(&mut self) -> Option<Tag> {
+        match std::mem::take(&mut self.state) {
+            State::Ready => None,
+            State::Literal(AwaitedLiteral { command, .. }) | State::Rest(command) => Some(command.tag),
+            State::Sasl(Authentication { tag, .. }) | State::Judged(Judged { tag }) => Some(tag),
+        }
+    }
+
+    fn on_command_line(&mut self, mut command: Command, line: &[u8], context: &mut Context<'_>) -> Step {
+        let read = command.read_line(line);
+        if command.len() > context.server.client_buffer {
+            return too_long(&command, 0, context);
+        }
+        match read {
+            Ok(None) => self.on_command(command, context),
+            Ok(Some(announcement)) => self.on_announcement(command, announcement, context),
+            Err(_) => refuse_line(Some(&command.tag), line, context),
+        }
+    }
+
+    fn on_announcement(
+        &mut self,
+        mut command: Command,
+        announcement: Announcement,
+        context: &mut Context<'_>,
+    ) -> Step {
+        const LINE_END: usize = 2;
+        let Announcement { size, is_synchronizing } = announcement;
+        let left = context.server.client_buffer.saturating_sub(command.len() + LINE_END);
+        if size > left && is_synchronizing {
+            log_too_long(&command, size, context);
+            return reject(Some(&command.tag), TOO_LONG, context);
+        }
+        if size > left {
+            // The bytes are on their way and cannot be told from commands; who skips them has read them all.
+            return too_long(&command, size, context);
+        }
+        if is_synchronizing && command.verb.is_login() && context.is_login_refused() {
+            return reject(Some(&command.tag), STARTTLS_FIRST, context);
+        }
+        if is_synchronizing {
+            context.reply.extend_from_slice(b"+ OK\r\n");
+        }
+        self.state = if size == 0 {
+            command.read_literal(b"");
+            State::Rest(command)
+        } else {
+            State::Literal(AwaitedLiteral { command, size })
+        };
+        Step::Continue
+    }
+
+    fn on_command(&mut self, command: Command, context: &mut Context<'_>) -> Step {
+        let (tag, verb) = (command.tag.clone(), command.verb);
+        if verb.is_login() && context.is_login_refused() {
+            return reject(Some(&tag), STARTTLS_FIRST, context);
+        }
+        match verb {
+            Verb::Login => self.on_login(tag, command.into_words(), context),
+            Verb::Authenticate => self.on_authenticate(tag, &command.into_words(), context),
+            Verb::StartTls => self.on_starttls(tag, context),
+            Verb::Noop => complete(&tag, b"", context),
+            Verb::Id => complete(&tag, b"* ID NIL\r\n", context),
+            Verb::Capability => {
+                let response = settings(context.server).capability(context.secured);
+                complete(&tag, response, context)
+            }
+            Verb::Logout => {
+                complete(&tag, b"* BYE\r\n", context);
+                Step::Close
+            }
+        }
+    }
+
+    fn on_login(&mut self, tag: Tag, words: Vec<Secret>, context: &mut Context<'_>) -> Step {
+        let Ok([login, password]) = <[Secret; 2]>::try_from(words) else {
+            return reject(Some(&tag), INVALID_COMMAND, context);
+        };
+        if login.is_empty() {
+            return reject(Some(&tag), INVALID_COMMAND, context);
+        }
+        if sasl::has_line_end(login.expose()) || sasl::has_line_end(password.expose()) {
+            context.log(Event::InvalidCredentials);
+            return reject(Some(&tag), INVALID_COMMAND, context);
+        }
+        self.state = State::Judged(Judged { tag });
+        Step::Authenticate(Credentials::Plain { login: login.expose().to_vec(), password })
+    }
+
+    fn on_authenticate(&mut self, tag: Tag, words: &[Secret], context: &mut Context<'_>) -> Step {
+        let mechanism = words.first().and_then(|name| Mechanism::from_name(name.expose()));
+        let accepted = mechanism.filter(|&known| settings(context.server).mechanisms().accepts(known));
+        let Some(mechanism) = accepted else {
+            return reject(Some(&tag), INVALID_COMMAND, context);
+        };
+        // RFC 4959 section 3: `=` stands for an initial response without a byte.
+        let initial_response =
+            words.get(1).map(Secret::expose).map(|word| if word == b"=" { b"" } else { word });
+        let progress = Exchange::start(mechanism, initial_response, context.challenges, &context.server.name);
+        self.on_progress(tag, progress, context)
+    }
+
+    fn on_progress(&mut self, tag: Tag, progress: Progress, context: &mut Context<'_>) -> Step {
+        match progress {
+            Progress::Prompt(exchange, text) => {
+                self.state = State::Sasl(Authentication { tag, exchange });
+                context.reply.extend_from_slice(b"+ ");
+                context.reply.extend_from_slice(text.as_bytes());
+                context.reply.extend_from_slice(b"\r\n");
+                Step::Continue
+            }
+            Progress::Done(credentials) => {
+                self.state = State::Judged(Judged { tag });
+                Step::Authenticate(credentials)
+            }
+            Progress::Failed(Failure::Cancelled) => reject(Some(&tag), CANCELLED, context),
+            Progress::Failed(failure) => {
+                if let Some(event) = failure.event() {
+                    context.log(event);
+                }
+                reject(Some(&tag), INVALID_COMMAND, context)
+            }
+        }
+    }
+
+    fn on_starttls(&mut self, tag: Tag, context: &mut Context<'_>) -> Step {
+        if context.server.starttls == StartTls::Off || context.secured {
+            return reject(Some(&tag), INVALID_COMMAND, context);
+        }
+        answer(Some(&tag), COMPLETED.as_bytes(), context);
+        self.state = State::Judged(Judged { tag });
+        Step::StartTls
+    }
+}
+
+/// Writes one reply line, untagged where no tag is known.
+fn answer(tag: Option<&Tag>, text: &[u8], context: &mut Context<'_>) {
+    context.reply.extend_from_slice(tag.map_or(b"*", Tag::as_bytes));
+    context.reply.push(b' ');
+    context.reply.extend_from_slice(text);
+    context.reply.extend_from_slice(b"\r\n");
+}
+
+fn complete(tag: &Tag, untagged: &[u8], context: &mut Context<'_>) -> Step {
+    context.reply.extend_from_slice(untagged);
+    answer(Some(tag), COMPLETED.as_bytes(), context);
+    Step::Continue
+}
+
+fn reject(tag: Option<&Tag>, text: &str, context: &mut Context<'_>) -> Step {
+    answer(tag, text.as_bytes(), context);
+    context.count_error()
+}
+
+fn close_with(tag: Option<&Tag>, text: &str, context: &mut Context<'_>) -> Step {
+    answer(tag, text.as_bytes(), context);
+    Step::Close
+}
+
+/// Refuses a malformed line. If a client may have taken its end for the announcement of a literal that needs no
+/// invitation, the bytes behind it are unsafe to read as commands.
+fn refuse_line(tag: Option<&Tag>, line: &[u8], context: &mut Context<'_>) -> Step {
+    let step = reject(tag, INVALID_COMMAND, context);
+    if line.trim_ascii_end().ends_with(b"+}") { Step::Close } else { step }
+}
+
+fn too_long(command: &Command, more: usize, context: &mut Context<'_>) -> Step {
+    log_too_long(command, more, context);
+    close_with(Some(&command.tag), TOO_LONG, context)
+}
+
+fn log_too_long(command: &Command, more: usize, context: &mut Context<'_>) {
+    let verb = command.verb.name().as_bytes().to_vec();
+    context.log(Event::TooLongCommand(verb, command.len().saturating_add(more)));
+}
+
+/// Spaces at the end of a line carry nothing (spec section 3.2), also behind a SASL response.
+fn trim_end(line: &[u8]) -> &[u8] {
+    let kept = line.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
+    &line[..kept]
+}
+
+fn settings(server: &Server) -> &Settings {
+    match &server.mail {
+        Mail::Imap(settings) => settings,
+        Mail::Pop3(_) | Mail::Smtp(_) => unreachable!("a session picks its machine by `server.mail`"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
