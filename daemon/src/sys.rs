@@ -1,0 +1,156 @@
+//! The system calls that no safe wrapper offers: the one place of this crate where `unsafe` is allowed.
+//!
+//! Each block states what makes it sound. Everything else goes through `nix`, `socket2` or the standard library.
+#![expect(unsafe_code, reason = "each block below states why it is sound")]
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use nix::libc;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
+use nix::unistd::ForkResult;
+use socket2::SockAddr;
+
+/// The monotonic clock.
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// The clock on the wall.
+pub fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Fills `bytes` from the kernel's generator; waits for it at most once, early after boot.
+pub fn fill_random(mut bytes: &mut [u8]) {
+    while !bytes.is_empty() {
+        // SAFETY: pointer and length are of one live, writable slice.
+        let filled = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+        match usize::try_from(filled) {
+            Ok(filled) => bytes = &mut bytes[filled..],
+            Err(_) if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => panic!("getrandom() failed: {}", io::Error::last_os_error()),
+        }
+    }
+}
+
+/// Splits the process in two.
+///
+/// # Errors
+/// `fork`'s.
+///
+/// # Panics
+/// If the process has a second thread: the child would have none of the locks that thread holds released.
+pub(crate) fn fork() -> nix::Result<ForkResult> {
+    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    assert_eq!(threads, 1, "only a process with one thread may fork workers");
+    // SAFETY: with one thread, no lock can be held by a thread that does not exist in the child.
+    unsafe { nix::unistd::fork() }
+}
+
+/// Counters that all workers of all generations share: a mapping made before the first fork.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shared(NonNull<AtomicU64>);
+
+impl Shared {
+    /// Makes the mapping; it lives until the last process that inherited it ends.
+    ///
+    /// # Errors
+    /// `mmap`'s.
+    pub(crate) fn new() -> nix::Result<Self> {
+        let length = NonZeroUsize::new(size_of::<AtomicU64>()).expect("a counter has a size");
+        // SAFETY: a new anonymous mapping touches no memory in use. It is zeroed, page-aligned and never unmapped,
+        // so the pointer stays valid for an `AtomicU64`, for which zero is a value, as long as the process lives.
+        let mapping = unsafe {
+            mmap_anonymous(None, length, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED)?
+        };
+        Ok(Self(mapping.cast()))
+    }
+
+    /// The number of the next connection, counted from 1 over all workers.
+    pub(crate) fn next_connection(&self) -> u64 {
+        // SAFETY: `new` made the pointer valid for the life of the process; the value is only used atomically.
+        let counter = unsafe { self.0.as_ref() };
+        counter.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    }
+}
+
+/// Accepts one connection; the descriptor does not block and is not inherited by programs.
+///
+/// # Errors
+/// `accept4`'s; `WouldBlock` when no connection waits.
+pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SockAddr)> {
+    // SAFETY: `try_init` lends storage and its length, which is what accept4 fills in and shortens.
+    unsafe {
+        SockAddr::try_init(|storage, length| {
+            let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+            let socket = libc::accept4(listener.as_raw_fd(), storage.cast(), length, flags);
+            if socket < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // The kernel has just made this descriptor and nobody else knows it.
+            Ok(OwnedFd::from_raw_fd(socket))
+        })
+    }
+}
+
+/// Takes over a descriptor that the kernel has just put into a received message.
+pub(crate) fn own_received(descriptor: RawFd) -> OwnedFd {
+    // SAFETY: `recvmsg` made the descriptor for this process, and its caller hands it over exactly once.
+    unsafe { OwnedFd::from_raw_fd(descriptor) }
+}
+
+/// A moment in the local time zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LocalTime {
+    pub(crate) year: i32,
+    /// 1 to 12.
+    pub(crate) month: u8,
+    pub(crate) day: u8,
+    pub(crate) hour: u8,
+    pub(crate) minute: u8,
+    pub(crate) second: u8,
+}
+
+/// `time` in the local time zone (`TZ`, else the system's).
+pub(crate) fn local_time(time: SystemTime) -> LocalTime {
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs());
+    let seconds = libc::time_t::try_from(seconds).unwrap_or(libc::time_t::MAX);
+    // SAFETY: all zeroes are a valid `tm`: integers, and a zone name pointer that is not read here.
+    let mut parts: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are of live values. localtime_r reads the environment, which this program changes only
+    // in a worker before it has a second thread.
+    unsafe { libc::localtime_r(&raw const seconds, &raw mut parts) };
+    let small = |value: libc::c_int| u8::try_from(value).unwrap_or(0);
+    LocalTime {
+        year: parts.tm_year + 1900,
+        month: small(parts.tm_mon + 1),
+        day: small(parts.tm_mday),
+        hour: small(parts.tm_hour),
+        minute: small(parts.tm_min),
+        second: small(parts.tm_sec),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_connections_rise() {
+        let shared = Shared::new().expect("a page of memory");
+        let copy = shared;
+        assert_eq!([shared.next_connection(), copy.next_connection(), shared.next_connection()], [1, 2, 3]);
+    }
+
+    #[test]
+    fn random_bytes_differ() {
+        let mut rows = [[0; 16]; 2];
+        rows.iter_mut().for_each(|row| fill_random(row));
+        assert_ne!(rows[0], rows[1]);
+    }
+}
