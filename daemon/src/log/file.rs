@@ -1,0 +1,137 @@
+//! Log files: opened by the master, appended to by everybody, reopened after rotation.
+
+use std::cell::RefCell;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use nix::libc;
+
+/// One open log file.
+#[derive(Debug)]
+pub(crate) struct LogFile {
+    path: PathBuf,
+    file: RefCell<File>,
+}
+
+impl LogFile {
+    /// Appends one line in one call, so that lines of several processes do not mix.
+    pub(crate) fn append(&self, line: &[u8]) {
+        // A full disk has nowhere to be reported to.
+        drop((&*self.file.borrow()).write_all(line));
+    }
+}
+
+/// All log files of one configuration, in the order they were named. Equal paths share one file.
+#[derive(Debug, Default)]
+pub(crate) struct LogFiles(Vec<Rc<LogFile>>);
+
+impl LogFiles {
+    /// Opens the file, or finds it open.
+    ///
+    /// # Errors
+    /// `open`'s.
+    pub(crate) fn open(&mut self, path: &Path) -> io::Result<Rc<LogFile>> {
+        if let Some(file) = self.0.iter().find(|file| file.path == path) {
+            return Ok(Rc::clone(file));
+        }
+        let file = Rc::new(LogFile { path: path.to_owned(), file: RefCell::new(open(path)?) });
+        self.0.push(Rc::clone(&file));
+        Ok(file)
+    }
+
+    /// Opens every path anew, after the old files were renamed. A file that fails stays as it was; the failures.
+    pub(crate) fn reopen(&self) -> Vec<(PathBuf, io::Error)> {
+        let reopen = |file: &Rc<LogFile>| match open(&file.path) {
+            Ok(new) => {
+                *file.file.borrow_mut() = new;
+                None
+            }
+            Err(error) => Some((file.path.clone(), error)),
+        };
+        self.0.iter().filter_map(reopen).collect()
+    }
+
+    /// Copies of the descriptors, in order, for a process that may not open the paths itself.
+    ///
+    /// # Errors
+    /// `dup`'s.
+    pub(crate) fn descriptors(&self) -> io::Result<Vec<OwnedFd>> {
+        self.0.iter().map(|file| Ok(file.file.borrow().try_clone()?.into())).collect()
+    }
+
+    /// Takes over what [`descriptors`](Self::descriptors) of the same configuration gave elsewhere.
+    pub(crate) fn replace(&self, descriptors: impl IntoIterator<Item = OwnedFd>) {
+        for (file, descriptor) in self.0.iter().zip(descriptors) {
+            *file.file.borrow_mut() = descriptor.into();
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o644);
+    if nix::unistd::geteuid().is_root() && !is_folder_of_root(path) {
+        // Whoever owns the folder could point root at any other file.
+        options.custom_flags(libc::O_NOFOLLOW);
+    }
+    options.open(path)
+}
+
+fn is_folder_of_root(path: &Path) -> bool {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    folder.metadata().is_ok_and(|folder| folder.uid() == 0 && folder.mode() & 0o022 == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn equal_paths_share_a_file_and_reopen_follows_the_path() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let [path, old] = ["error.log", "error.log.1"].map(|name| folder.path().join(name));
+        let mut files = LogFiles::default();
+        let [first, second] = [(); 2].map(|()| files.open(&path).expect("a new file"));
+        first.append(b"one\n");
+        second.append(b"two\n");
+        fs::rename(&path, &old).expect("rotation");
+        first.append(b"three\n");
+        assert!(files.reopen().is_empty());
+        second.append(b"four\n");
+        assert_eq!(fs::read_to_string(&old).expect("the old file"), "one\ntwo\nthree\n");
+        assert_eq!(fs::read_to_string(&path).expect("the new file"), "four\n");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_reopened_stays_open() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let [inner, moved] = ["logs", "moved"].map(|name| folder.path().join(name));
+        fs::create_dir(&inner).expect("a folder");
+        let mut files = LogFiles::default();
+        let file = files.open(&inner.join("error.log")).expect("a new file");
+        fs::rename(&inner, &moved).expect("rename");
+        assert_eq!(files.reopen().len(), 1);
+        file.append(b"still here\n");
+        assert_eq!(fs::read_to_string(moved.join("error.log")).expect("the file"), "still here\n");
+    }
+
+    #[test]
+    fn descriptors_carry_a_reopened_file_elsewhere() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("error.log");
+        let (mut master, mut worker) = (LogFiles::default(), LogFiles::default());
+        master.open(&path).expect("a new file");
+        let file = worker.open(&path).expect("the same file");
+        fs::remove_file(&path).expect("remove");
+        assert!(master.reopen().is_empty());
+        worker.replace(master.descriptors().expect("copies"));
+        file.append(b"new\n");
+        assert_eq!(fs::read_to_string(&path).expect("the file"), "new\n");
+    }
+}

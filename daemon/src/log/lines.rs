@@ -1,0 +1,302 @@
+//! What the log says of each event of a session, in nginx's words (spec/auth-http-and-ops.md section 10).
+
+use std::io;
+
+use gatepost_protocol::action::{ConnectFailure, DnsError, Errno, LookupFailure, Side};
+use gatepost_protocol::address::ClientAddr;
+use gatepost_protocol::auth::AuthFailure;
+use gatepost_protocol::event::{Event, Level, LogContext, Stage};
+use nix::libc;
+
+use super::escape;
+use crate::runtime::Peer;
+
+/// What a line shows of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    /// The `listen` that accepted the client, as an address.
+    pub(crate) listen: &'a str,
+    /// The address of `auth_http`.
+    pub(crate) auth_server: &'a str,
+}
+
+/// The line of one event, without its frame.
+pub(crate) fn render(event: &Event, stage: Option<Stage>, context: &LogContext, place: Place<'_>) -> String {
+    if *event == Event::Connected {
+        return format!("client {} connected to {}", client_text(&context.client), place.listen);
+    }
+    let mut line = message(event, context, place);
+    if let Some(stage) = stage {
+        line.push_str(" while ");
+        line.push_str(stage.text());
+    }
+    line.push_str(", client: ");
+    line.push_str(&context.client.to_string());
+    if context.starttls {
+        line.push_str(" using starttls");
+    }
+    line.push_str(", server: ");
+    line.push_str(place.listen);
+    if let Some(login) = context.login.as_deref().filter(|login| !login.is_empty()) {
+        line.push_str(", login: ");
+        line.push_str(&quoted(login));
+    }
+    if let Some(upstream) = &context.upstream {
+        line.push_str(", upstream: ");
+        line.push_str(&escape(upstream.as_bytes()));
+    }
+    line
+}
+
+/// How severe an event is.
+pub(crate) fn level(event: &Event) -> Level {
+    match event {
+        Event::Connected
+        | Event::ClientTimedOut
+        | Event::ClosedInHandshake
+        | Event::TlsFailed(Side::Client, _)
+        | Event::CertificateRefused(_)
+        | Event::NoCertificate
+        | Event::PlaintextAfterStartTls
+        | Event::RejectedBeforeGreeting(_)
+        | Event::Rejected(_)
+        | Event::TooLongCommand(..)
+        | Event::TooManyErrors
+        | Event::HttpRequest
+        | Event::InvalidBase64(_)
+        | Event::InvalidPlainLogin
+        | Event::InvalidPlainPassword
+        | Event::InvalidCramMd5
+        | Event::InvalidCredentials
+        | Event::LoginRefused(_)
+        | Event::BackendRefused { passed: true, .. }
+        | Event::NoXclient { fatal: false }
+        | Event::LoggedIn
+        | Event::Done
+        | Event::ShutdownTimedOut => Level::Info,
+        Event::BrokenProxyHeader(header) if header.is_empty() => Level::Info,
+        Event::BrokenProxyHeader(_)
+        | Event::UnknownProxyVersion(_)
+        | Event::ProxyHeaderTooLarge
+        | Event::TlsFailed(Side::Backend, _)
+        | Event::BackendTimedOut
+        | Event::BackendClosed
+        | Event::BackendReplyTooLong(_)
+        | Event::BackendRefused { passed: false, .. }
+        | Event::NoPassword
+        | Event::NoXclient { fatal: true } => Level::Error,
+        Event::LookupFailed(LookupFailure::Mismatch) => Level::Debug,
+        Event::LookupFailed(
+            LookupFailure::Address(_) | LookupFailure::InvalidName(_) | LookupFailure::Name(..),
+        ) => Level::Error,
+        Event::ReceiveFailed(side, errno) | Event::SendFailed(side, errno) => socket_level(*side, *errno),
+        Event::ConnectFailed(failure) => match failure {
+            ConnectFailure::Immediate(errno) => connect_level(*errno),
+            ConnectFailure::Refused(errno) => socket_level(Side::Backend, *errno),
+            ConnectFailure::NoSlots(_) => Level::Alert,
+        },
+        Event::AuthFailed(failure) => auth_level(failure),
+    }
+}
+
+fn auth_level(failure: &AuthFailure) -> Level {
+    match failure {
+        AuthFailure::Connect(errno) => connect_level(*errno),
+        AuthFailure::Receive(errno) | AuthFailure::Send(errno) => socket_level(Side::Backend, *errno),
+        AuthFailure::NoSlots(_) => Level::Alert,
+        AuthFailure::TimedOut
+        | AuthFailure::Closed
+        | AuthFailure::InvalidResponse
+        | AuthFailure::InvalidHeader
+        | AuthFailure::TooBig
+        | AuthFailure::NoStatus
+        | AuthFailure::HttpStatus(_)
+        | AuthFailure::NoServerOrPort
+        | AuthFailure::NoPassword
+        | AuthFailure::InvalidServer(_)
+        | AuthFailure::InvalidPort(_)
+        | AuthFailure::InvalidCredentials
+        | AuthFailure::TooManyWaits => Level::Error,
+    }
+}
+
+/// What a peer or a network does every day is the client's (info) or the service's (error) concern; what is left
+/// points at this machine.
+fn socket_level(side: Side, Errno(errno): Errno) -> Level {
+    match errno {
+        libc::ECONNRESET
+        | libc::EPIPE
+        | libc::ENOTCONN
+        | libc::ETIMEDOUT
+        | libc::ECONNREFUSED
+        | libc::ENETDOWN
+        | libc::ENETUNREACH
+        | libc::EHOSTDOWN
+        | libc::EHOSTUNREACH => match side {
+            Side::Client => Level::Info,
+            Side::Backend => Level::Error,
+        },
+        _ => Level::Alert,
+    }
+}
+
+fn connect_level(Errno(errno): Errno) -> Level {
+    match errno {
+        libc::ECONNREFUSED
+        | libc::ECONNRESET
+        | libc::EAGAIN
+        | libc::ENETDOWN
+        | libc::ENETUNREACH
+        | libc::EHOSTDOWN
+        | libc::EHOSTUNREACH => Level::Error,
+        _ => Level::Crit,
+    }
+}
+
+fn message(event: &Event, context: &LogContext, place: Place<'_>) -> String {
+    match event {
+        Event::Connected => "client connected".into(),
+        Event::ClientTimedOut => "client timed out (110: Connection timed out)".into(),
+        Event::ReceiveFailed(_, errno) => format!("recv() failed {}", errno_text(errno.0)),
+        Event::SendFailed(_, errno) => format!("send() failed {}", errno_text(errno.0)),
+        Event::BrokenProxyHeader(header) => format!("broken header: {}", quoted(header)),
+        Event::UnknownProxyVersion(version) => format!("unknown PROXY protocol version: {version}"),
+        Event::ProxyHeaderTooLarge => "header is too large".into(),
+        Event::ClosedInHandshake => "peer closed connection in SSL handshake".into(),
+        Event::TlsFailed(_, reason) => {
+            format!("SSL_do_handshake() failed (SSL: {})", escape(reason.as_bytes()))
+        }
+        Event::CertificateRefused(reason) => {
+            format!("client SSL certificate verify error: ({})", escape(reason.as_bytes()))
+        }
+        Event::NoCertificate => "client sent no required SSL certificate".into(),
+        Event::PlaintextAfterStartTls => "client sent plaintext behind STARTTLS".into(),
+        Event::LookupFailed(failure) => lookup_message(failure),
+        Event::RejectedBeforeGreeting(text) => {
+            format!("client was rejected before greeting: {}", quoted(text))
+        }
+        Event::Rejected(line) => format!("client was rejected: {}", quoted(line)),
+        Event::TooLongCommand(verb, count) => {
+            format!("client sent too long command {}, {count} bytes", quoted(verb))
+        }
+        Event::TooManyErrors => "client sent too many invalid commands".into(),
+        Event::HttpRequest => "client sent an HTTP request".into(),
+        Event::InvalidBase64(mechanism) => {
+            format!("client sent invalid base64 encoding in AUTH {mechanism} command")
+        }
+        Event::InvalidPlainLogin => "client sent invalid login in AUTH PLAIN command".into(),
+        Event::InvalidPlainPassword => "client sent invalid password in AUTH PLAIN command".into(),
+        Event::InvalidCramMd5 => "client sent invalid CRAM-MD5 hash in AUTH CRAM-MD5 command".into(),
+        Event::InvalidCredentials => "client sent invalid login or password".into(),
+        Event::AuthFailed(failure) => auth_message(failure, place.auth_server),
+        Event::LoginRefused(text) => format!("client login failed: {}", quoted(text)),
+        Event::ConnectFailed(failure) => connect_message(failure, context),
+        Event::BackendTimedOut => "upstream timed out (110: Connection timed out)".into(),
+        Event::BackendClosed => "upstream prematurely closed connection".into(),
+        Event::BackendReplyTooLong(text) => format!("upstream sent too long response line: {}", quoted(text)),
+        Event::BackendRefused { text, .. } => format!("upstream sent invalid response: {}", quoted(text)),
+        Event::NoPassword => "no password available".into(),
+        Event::NoXclient { .. } => "upstream does not offer XCLIENT".into(),
+        Event::LoggedIn => "client logged in".into(),
+        Event::Done => "proxied session done".into(),
+        Event::ShutdownTimedOut => "shutdown timeout".into(),
+    }
+}
+
+fn connect_message(failure: &ConnectFailure, context: &LogContext) -> String {
+    match failure {
+        ConnectFailure::Immediate(errno) => {
+            let upstream = context.upstream.as_deref().unwrap_or_default();
+            format!("connect() to {} failed {}", escape(upstream.as_bytes()), errno_text(errno.0))
+        }
+        ConnectFailure::Refused(errno) => format!("connect() failed {}", errno_text(errno.0)),
+        ConnectFailure::NoSlots(limit) => no_slots(*limit),
+    }
+}
+
+fn auth_message(failure: &AuthFailure, server: &str) -> String {
+    let complaint = match failure {
+        AuthFailure::Connect(errno) => {
+            return format!("connect() to {server} failed {}", errno_text(errno.0));
+        }
+        AuthFailure::Receive(errno) => return format!("recv() failed {}", errno_text(errno.0)),
+        AuthFailure::Send(errno) => return format!("send() failed {}", errno_text(errno.0)),
+        AuthFailure::NoSlots(limit) => return no_slots(*limit),
+        AuthFailure::TimedOut => "timed out (110: Connection timed out)".into(),
+        AuthFailure::InvalidServer(value) => format!("sent invalid server address:{}", quoted(value)),
+        AuthFailure::InvalidPort(value) => format!("sent invalid server port:{}", quoted(value)),
+        AuthFailure::Closed
+        | AuthFailure::InvalidResponse
+        | AuthFailure::InvalidHeader
+        | AuthFailure::TooBig
+        | AuthFailure::NoStatus
+        | AuthFailure::HttpStatus(_)
+        | AuthFailure::NoServerOrPort
+        | AuthFailure::NoPassword
+        | AuthFailure::InvalidCredentials
+        | AuthFailure::TooManyWaits => failure.to_string(),
+    };
+    format!("auth http server {server} {complaint}")
+}
+
+fn lookup_message(failure: &LookupFailure) -> String {
+    match failure {
+        LookupFailure::Address(error) => format!("IP could not be resolved {}", dns_text(*error)),
+        LookupFailure::InvalidName(name) => format!("IP resolved to invalid host name {}", quoted(name)),
+        LookupFailure::Name(name, error) => {
+            format!("{} could not be resolved {}", quoted(name.as_bytes()), dns_text(*error))
+        }
+        LookupFailure::Mismatch => "IP resolved to a name with other addresses".into(),
+    }
+}
+
+fn dns_text(error: DnsError) -> &'static str {
+    match error {
+        DnsError::Format => "(1: Format error)",
+        DnsError::ServerFailure => "(2: Server failure)",
+        DnsError::NotFound => "(3: Host not found)",
+        DnsError::Unimplemented => "(4: Unimplemented)",
+        DnsError::Refused => "(5: Operation refused)",
+        DnsError::TimedOut => "(110: Operation timed out)",
+    }
+}
+
+/// The message for an exhausted `worker_connections`.
+pub(crate) fn no_slots(limit: usize) -> String {
+    format!("{limit} worker_connections are not enough")
+}
+
+fn quoted(bytes: &[u8]) -> String {
+    format!("\"{}\"", escape(bytes))
+}
+
+/// `(N: text)` of an operating system error.
+pub(crate) fn errno_text(errno: i32) -> String {
+    let text = io::Error::from_raw_os_error(errno).to_string();
+    // The standard library repeats the number behind the system's text.
+    let text = text.rsplit_once(" (os error").map_or(text.as_str(), |(text, _)| text);
+    format!("({errno}: {text})")
+}
+
+/// [`errno_text`] of an error that may not come from the operating system.
+pub(crate) fn error_text(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(|| format!("({error})"), errno_text)
+}
+
+/// An address as lines show it: `127.0.0.1:143`, `[::1]:143`, `unix:/path`.
+pub(crate) fn peer_text(peer: &Peer) -> String {
+    match peer {
+        Peer::Inet(address) => address.to_string(),
+        Peer::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
+fn client_text(client: &ClientAddr) -> String {
+    match client {
+        ClientAddr::Inet(address) => address.to_string(),
+        ClientAddr::Unix => client.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,405 @@
+use std::net::SocketAddr;
+
+use super::*;
+
+fn context() -> LogContext {
+    let client: SocketAddr = "192.0.2.7:36026".parse().expect("an address");
+    LogContext { client: ClientAddr::Inet(client), starttls: false, login: None, upstream: None }
+}
+
+const PLACE: Place<'static> = Place { listen: "0.0.0.0:143", auth_server: "127.0.0.1:9000" };
+
+#[test]
+fn the_context_follows_the_message() {
+    let mut context = context();
+    let line = |context: &LogContext| render(&Event::LoggedIn, None, context, PLACE);
+    assert_eq!(line(&context), "client logged in, client: 192.0.2.7, server: 0.0.0.0:143");
+    context.login = Some(Box::from(&b""[..]));
+    assert_eq!(line(&context), "client logged in, client: 192.0.2.7, server: 0.0.0.0:143");
+    context.starttls = true;
+    context.login = Some(Box::from(&b"a\nb\""[..]));
+    context.upstream = Some("10.0.0.5:143".into());
+    assert_eq!(
+        line(&context),
+        "client logged in, client: 192.0.2.7 using starttls, server: 0.0.0.0:143, \
+         login: \"a\\x0Ab\\x22\", upstream: 10.0.0.5:143"
+    );
+}
+
+#[test]
+fn the_first_line_of_a_session_names_the_port() {
+    let mut context = context();
+    let line = |context: &LogContext| render(&Event::Connected, None, context, PLACE);
+    assert_eq!(line(&context), "client 192.0.2.7:36026 connected to 0.0.0.0:143");
+    context.client = ClientAddr::Inet("[::1]:45438".parse().expect("an address"));
+    assert_eq!(line(&context), "client [::1]:45438 connected to 0.0.0.0:143");
+    context.client = ClientAddr::Unix;
+    assert_eq!(line(&context), "client unix: connected to 0.0.0.0:143");
+}
+
+/// One event, its stage, its level and its message as the table of section 10.3 has them.
+type Row = (Event, Option<Stage>, Level, &'static str);
+
+fn check(rows: impl IntoIterator<Item = Row>) {
+    let mut context = context();
+    context.upstream = Some("10.0.0.5:143".into());
+    for (event, stage, severity, message) in rows {
+        let line = render(&event, stage, &context, PLACE);
+        let expected = format!("{message}, client: 192.0.2.7, server: 0.0.0.0:143, upstream: 10.0.0.5:143");
+        assert_eq!(line, expected);
+        assert_eq!(level(&event), severity, "{line}");
+    }
+}
+
+#[test]
+fn lines_about_the_client() {
+    use Stage::{Auth, DelayingGreeting, Handshaking, ReadingProxyHeader, StartingTls};
+    let text = |text: &str| text.as_bytes().to_vec();
+    check([
+        (
+            Event::ClientTimedOut,
+            Some(ReadingProxyHeader),
+            Level::Info,
+            "client timed out (110: Connection timed out) while reading PROXY protocol",
+        ),
+        (
+            Event::ClientTimedOut,
+            Some(Auth),
+            Level::Info,
+            "client timed out (110: Connection timed out) while in auth state",
+        ),
+        (
+            Event::ReceiveFailed(Side::Client, Errno(104)),
+            Some(Auth),
+            Level::Info,
+            "recv() failed (104: Connection reset by peer) while in auth state",
+        ),
+        (
+            Event::SendFailed(Side::Client, Errno(32)),
+            Some(Auth),
+            Level::Info,
+            "send() failed (32: Broken pipe) while in auth state",
+        ),
+        (
+            Event::ReceiveFailed(Side::Client, Errno(12)),
+            Some(Auth),
+            Level::Alert,
+            "recv() failed (12: Cannot allocate memory) while in auth state",
+        ),
+        (
+            Event::BrokenProxyHeader(text("PROXY nonsense")),
+            Some(ReadingProxyHeader),
+            Level::Error,
+            "broken header: \"PROXY nonsense\" while reading PROXY protocol",
+        ),
+        (
+            Event::BrokenProxyHeader(vec![]),
+            Some(ReadingProxyHeader),
+            Level::Info,
+            "broken header: \"\" while reading PROXY protocol",
+        ),
+        (
+            Event::UnknownProxyVersion(3),
+            Some(ReadingProxyHeader),
+            Level::Error,
+            "unknown PROXY protocol version: 3 while reading PROXY protocol",
+        ),
+        (
+            Event::ProxyHeaderTooLarge,
+            Some(ReadingProxyHeader),
+            Level::Error,
+            "header is too large while reading PROXY protocol",
+        ),
+        (
+            Event::ClosedInHandshake,
+            Some(Handshaking),
+            Level::Info,
+            "peer closed connection in SSL handshake while SSL handshaking",
+        ),
+        (
+            Event::TlsFailed(Side::Client, "no shared cipher".into()),
+            Some(StartingTls),
+            Level::Info,
+            "SSL_do_handshake() failed (SSL: no shared cipher) while in starttls state",
+        ),
+        (
+            Event::CertificateRefused("10:certificate has expired".into()),
+            Some(Auth),
+            Level::Info,
+            "client SSL certificate verify error: (10:certificate has expired) while in auth state",
+        ),
+        (
+            Event::NoCertificate,
+            Some(Auth),
+            Level::Info,
+            "client sent no required SSL certificate while in auth state",
+        ),
+        (
+            Event::PlaintextAfterStartTls,
+            Some(Auth),
+            Level::Info,
+            "client sent plaintext behind STARTTLS while in auth state",
+        ),
+        (
+            Event::RejectedBeforeGreeting(text("EHLO x\r\n")),
+            Some(DelayingGreeting),
+            Level::Info,
+            "client was rejected before greeting: \"EHLO x\\x0D\\x0A\" while in delay pipelining state",
+        ),
+        (
+            Event::Rejected(text("MAIL FROM:<a@b>")),
+            Some(Auth),
+            Level::Info,
+            "client was rejected: \"MAIL FROM:<a@b>\" while in auth state",
+        ),
+        (
+            Event::TooLongCommand(text("LOGIN"), 4096),
+            Some(Auth),
+            Level::Info,
+            "client sent too long command \"LOGIN\", 4096 bytes while in auth state",
+        ),
+        (
+            Event::TooManyErrors,
+            Some(Auth),
+            Level::Info,
+            "client sent too many invalid commands while in auth state",
+        ),
+        (Event::HttpRequest, Some(Auth), Level::Info, "client sent an HTTP request while in auth state"),
+    ]);
+}
+
+#[test]
+fn lines_about_credentials() {
+    let stage = Some(Stage::Auth);
+    check([
+        (
+            Event::InvalidBase64("CRAM-MD5"),
+            stage,
+            Level::Info,
+            "client sent invalid base64 encoding in AUTH CRAM-MD5 command while in auth state",
+        ),
+        (
+            Event::InvalidPlainLogin,
+            stage,
+            Level::Info,
+            "client sent invalid login in AUTH PLAIN command while in auth state",
+        ),
+        (
+            Event::InvalidPlainPassword,
+            stage,
+            Level::Info,
+            "client sent invalid password in AUTH PLAIN command while in auth state",
+        ),
+        (
+            Event::InvalidCramMd5,
+            stage,
+            Level::Info,
+            "client sent invalid CRAM-MD5 hash in AUTH CRAM-MD5 command while in auth state",
+        ),
+        (
+            Event::InvalidCredentials,
+            stage,
+            Level::Info,
+            "client sent invalid login or password while in auth state",
+        ),
+    ]);
+}
+
+#[test]
+fn lines_about_the_client_name() {
+    let failed = Event::LookupFailed;
+    check([
+        (
+            failed(LookupFailure::Address(DnsError::NotFound)),
+            Some(Stage::ResolvingAddress),
+            Level::Error,
+            "IP could not be resolved (3: Host not found) while in resolving client address",
+        ),
+        (
+            failed(LookupFailure::InvalidName(b"a\nb".to_vec())),
+            Some(Stage::ResolvingAddress),
+            Level::Error,
+            "IP resolved to invalid host name \"a\\x0Ab\" while in resolving client address",
+        ),
+        (
+            failed(LookupFailure::Name("mx.example".into(), DnsError::TimedOut)),
+            Some(Stage::ResolvingName),
+            Level::Error,
+            "\"mx.example\" could not be resolved (110: Operation timed out) while in resolving client hostname",
+        ),
+    ]);
+    assert_eq!(level(&failed(LookupFailure::Mismatch)), Level::Debug);
+    for (error, text) in [
+        (DnsError::Format, "(1: Format error)"),
+        (DnsError::ServerFailure, "(2: Server failure)"),
+        (DnsError::Unimplemented, "(4: Unimplemented)"),
+        (DnsError::Refused, "(5: Operation refused)"),
+    ] {
+        assert_eq!(dns_text(error), text);
+    }
+}
+
+#[test]
+fn lines_about_the_auth_server() {
+    let rows = [
+        (
+            AuthFailure::Connect(Errno(111)),
+            Level::Error,
+            "connect() to 127.0.0.1:9000 failed (111: Connection refused)",
+        ),
+        (
+            AuthFailure::Connect(Errno(2)),
+            Level::Crit,
+            "connect() to 127.0.0.1:9000 failed (2: No such file or directory)",
+        ),
+        (AuthFailure::Receive(Errno(111)), Level::Error, "recv() failed (111: Connection refused)"),
+        (AuthFailure::Send(Errno(32)), Level::Error, "send() failed (32: Broken pipe)"),
+        (
+            AuthFailure::TimedOut,
+            Level::Error,
+            "auth http server 127.0.0.1:9000 timed out (110: Connection timed out)",
+        ),
+        (AuthFailure::Closed, Level::Error, "auth http server 127.0.0.1:9000 prematurely closed connection"),
+        (AuthFailure::InvalidResponse, Level::Error, "auth http server 127.0.0.1:9000 sent invalid response"),
+        (
+            AuthFailure::InvalidHeader,
+            Level::Error,
+            "auth http server 127.0.0.1:9000 sent invalid header in response",
+        ),
+        (AuthFailure::TooBig, Level::Error, "auth http server 127.0.0.1:9000 sent too big header"),
+        (AuthFailure::NoStatus, Level::Error, "auth http server 127.0.0.1:9000 did not send status"),
+        (AuthFailure::HttpStatus(500), Level::Error, "auth http server 127.0.0.1:9000 returned status 500"),
+        (
+            AuthFailure::NoServerOrPort,
+            Level::Error,
+            "auth http server 127.0.0.1:9000 did not send server or port",
+        ),
+        (AuthFailure::NoPassword, Level::Error, "auth http server 127.0.0.1:9000 did not send password"),
+        (
+            AuthFailure::InvalidServer(b"mx".to_vec()),
+            Level::Error,
+            "auth http server 127.0.0.1:9000 sent invalid server address:\"mx\"",
+        ),
+        (
+            AuthFailure::InvalidPort(b"0".to_vec()),
+            Level::Error,
+            "auth http server 127.0.0.1:9000 sent invalid server port:\"0\"",
+        ),
+        (
+            AuthFailure::InvalidCredentials,
+            Level::Error,
+            "auth http server 127.0.0.1:9000 sent invalid credentials",
+        ),
+        (AuthFailure::TooManyWaits, Level::Error, "auth http server 127.0.0.1:9000 asked to wait too often"),
+        (AuthFailure::NoSlots(512), Level::Alert, "512 worker_connections are not enough"),
+    ];
+    for (failure, severity, message) in rows {
+        let event = Event::AuthFailed(failure);
+        let line = render(&event, Some(Stage::HttpAuth), &context(), PLACE);
+        assert_eq!(
+            line,
+            format!("{message} while in http auth state, client: 192.0.2.7, server: 0.0.0.0:143")
+        );
+        assert_eq!(level(&event), severity, "{line}");
+    }
+    let refused = Event::LoginRefused(b"Invalid login or password".to_vec());
+    check([(
+        refused,
+        Some(Stage::HttpAuth),
+        Level::Info,
+        "client login failed: \"Invalid login or password\" while in http auth state",
+    )]);
+}
+
+#[test]
+fn lines_about_the_backend_and_the_relay() {
+    use Stage::{Connecting, Proxying, ReadingBackend, ReadingResponse, SendingAuth, SendingBackend};
+    check([
+        (
+            Event::ConnectFailed(ConnectFailure::Immediate(Errno(101))),
+            Some(Connecting),
+            Level::Error,
+            "connect() to 10.0.0.5:143 failed (101: Network is unreachable) while connecting to upstream",
+        ),
+        (
+            Event::ConnectFailed(ConnectFailure::Refused(Errno(111))),
+            Some(Connecting),
+            Level::Error,
+            "connect() failed (111: Connection refused) while connecting to upstream",
+        ),
+        (
+            Event::ConnectFailed(ConnectFailure::NoSlots(512)),
+            Some(Connecting),
+            Level::Alert,
+            "512 worker_connections are not enough while connecting to upstream",
+        ),
+        (
+            Event::BackendTimedOut,
+            Some(ReadingResponse),
+            Level::Error,
+            "upstream timed out (110: Connection timed out) while reading response from upstream",
+        ),
+        (
+            Event::BackendClosed,
+            Some(ReadingResponse),
+            Level::Error,
+            "upstream prematurely closed connection while reading response from upstream",
+        ),
+        (
+            Event::BackendReplyTooLong(b"* OK".to_vec()),
+            Some(ReadingResponse),
+            Level::Error,
+            "upstream sent too long response line: \"* OK\" while reading response from upstream",
+        ),
+        (
+            Event::BackendRefused { text: b"NO nope".to_vec(), passed: false },
+            Some(ReadingResponse),
+            Level::Error,
+            "upstream sent invalid response: \"NO nope\" while reading response from upstream",
+        ),
+        (
+            Event::BackendRefused { text: b"NO nope".to_vec(), passed: true },
+            Some(ReadingResponse),
+            Level::Info,
+            "upstream sent invalid response: \"NO nope\" while reading response from upstream",
+        ),
+        (
+            Event::NoPassword,
+            Some(SendingAuth),
+            Level::Error,
+            "no password available while sending AUTH to upstream",
+        ),
+        (Event::LoggedIn, None, Level::Info, "client logged in"),
+        (
+            Event::ReceiveFailed(Side::Backend, Errno(104)),
+            Some(ReadingBackend),
+            Level::Error,
+            "recv() failed (104: Connection reset by peer) while proxying and reading from upstream",
+        ),
+        (
+            Event::SendFailed(Side::Backend, Errno(32)),
+            Some(SendingBackend),
+            Level::Error,
+            "send() failed (32: Broken pipe) while proxying and sending to upstream",
+        ),
+        (Event::Done, None, Level::Info, "proxied session done"),
+        (Event::ShutdownTimedOut, Some(Proxying), Level::Info, "shutdown timeout while proxying"),
+    ]);
+}
+
+#[test]
+fn a_line_never_breaks() {
+    let hostile = b"x\r\n2026/11/22 07:35:07 [info] 1#0: *1 client logged in".to_vec();
+    let mut context = context();
+    context.login = Some(hostile.clone().into());
+    let line = render(&Event::LoginRefused(hostile), Some(Stage::HttpAuth), &context, PLACE);
+    assert!(!line.contains(['\r', '\n']), "{line}");
+}
+
+#[test]
+fn addresses_print_as_nginx_prints_them() {
+    let inet = |text: &str| Peer::Inet(text.parse().expect("an address"));
+    assert_eq!(peer_text(&inet("[::]:143")), "[::]:143");
+    assert_eq!(peer_text(&inet("0.0.0.0:143")), "0.0.0.0:143");
+    assert_eq!(peer_text(&Peer::Unix("/run/gatepost".into())), "unix:/run/gatepost");
+}
