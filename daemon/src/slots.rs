@@ -1,0 +1,55 @@
+//! `worker_connections`: how many sockets a worker may have open.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// The worker's count of open sockets and its limit.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    limit: usize,
+    taken: Cell<usize>,
+}
+
+impl Slots {
+    /// `limit` is `worker_connections`; `reserved` of them serve listeners and the channel to the master.
+    pub(crate) fn new(limit: usize, reserved: usize) -> Rc<Self> {
+        Rc::new(Self { limit, taken: Cell::new(reserved) })
+    }
+
+    /// Takes a slot, which is given back when it is dropped.
+    ///
+    /// # Errors
+    /// When none is free: the configured limit, for the log.
+    pub(crate) fn take(self: &Rc<Self>) -> Result<Slot, usize> {
+        if self.taken.get() >= self.limit {
+            return Err(self.limit);
+        }
+        self.taken.set(self.taken.get() + 1);
+        Ok(Slot(Rc::clone(self)))
+    }
+}
+
+/// The right to one open socket.
+#[derive(Debug)]
+pub(crate) struct Slot(Rc<Slots>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.taken.set(self.0.taken.get() - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_run_out_and_come_back() {
+        let slots = Slots::new(3, 1);
+        let first = slots.take().expect("a slot");
+        let _second = slots.take().expect("a slot");
+        assert_eq!(slots.take().expect_err("none left"), 3);
+        drop(first);
+        assert!(slots.take().is_ok());
+    }
+}
