@@ -1,0 +1,86 @@
+//! Connections to auth servers that wait for their next question (`auth_http_keepalive`).
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use crate::runtime::{Peer, Runtime, Stream};
+use crate::slots::Slot;
+use crate::worker::Worker;
+
+/// Idle connections that a worker keeps, over all its auth servers.
+const CAPACITY: usize = 64;
+
+/// How long a connection is kept without a question.
+const IDLE_LIMIT: Duration = Duration::from_secs(60);
+
+/// How often the idle ones are looked at.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// One connection to an auth server.
+#[derive(Debug)]
+pub(super) struct Connection<S> {
+    pub(super) peer: Peer,
+    pub(super) stream: S,
+    pub(super) slot: Slot,
+}
+
+/// The idle connections of one worker, the longest idle first.
+#[derive(Debug)]
+pub(crate) struct Pool<S>(RefCell<Vec<(Instant, Connection<S>)>>);
+
+impl<S> Default for Pool<S> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
+
+impl<S: Stream> Pool<S> {
+    /// The connection to `peer` that has been idle for the shortest time, if there is a live one.
+    pub(super) fn take(&self, peer: &Peer) -> Option<Connection<S>> {
+        let mut idle = self.0.borrow_mut();
+        while let Some(index) = idle.iter().rposition(|(_, connection)| connection.peer == *peer) {
+            let (_, mut connection) = idle.remove(index);
+            if is_alive(&mut connection.stream) {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection for the next question, or closes it where enough are kept already.
+    pub(super) fn put<R: Runtime<Stream = S>>(&self, worker: &Rc<Worker<R>>, connection: Connection<S>) {
+        let mut idle = self.0.borrow_mut();
+        if idle.len() >= CAPACITY {
+            return;
+        }
+        if idle.is_empty() {
+            worker.runtime.spawn(sweep(Rc::clone(worker)));
+        }
+        idle.push((worker.runtime.now(), connection));
+    }
+
+    /// Closes what the server has closed and what is idle for too long; whether any is left.
+    fn retain(&self, now: Instant) -> bool {
+        let mut idle = self.0.borrow_mut();
+        idle.retain_mut(|(since, connection)| {
+            now.saturating_duration_since(*since) < IDLE_LIMIT && is_alive(&mut connection.stream)
+        });
+        !idle.is_empty()
+    }
+}
+
+/// An idle server has nothing to say: whatever can be read ends the connection.
+fn is_alive<S: Stream>(stream: &mut S) -> bool {
+    stream.poll_read(&mut Context::from_waker(Waker::noop()), &mut [0]).is_pending()
+}
+
+async fn sweep<R: Runtime>(worker: Rc<Worker<R>>) {
+    loop {
+        worker.sleep(SWEEP_INTERVAL).await;
+        if !worker.auth_pool.retain(worker.runtime.now()) {
+            return;
+        }
+    }
+}
