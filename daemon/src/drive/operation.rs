@@ -1,0 +1,73 @@
+//! What a session asks for that takes time: the auth server's answer, the client's name, the backend's connection.
+//!
+//! Each operation is a future of its own, dropped when the session cancels it or ends.
+
+use std::future::{Future, poll_fn};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::rc::Rc;
+
+use gatepost_protocol::action::{Completion, ConnectFailure};
+use gatepost_protocol::auth::AuthRequest;
+
+use super::leg::Leg;
+use super::pump::errno_of;
+use crate::auth;
+use crate::inlet::Inlet;
+use crate::runtime::{Peer, Runtime, Stream};
+use crate::worker::Worker;
+
+/// An operation under way.
+pub(super) type Operation<R> = Pin<Box<dyn Future<Output = Outcome<<R as Runtime>::Stream>>>>;
+
+/// What came of it.
+pub(super) enum Outcome<S> {
+    /// For the engine.
+    Completed(Completion),
+    /// The backend leg is open.
+    Opened(Leg<S>),
+}
+
+pub(super) fn authenticate<R: Runtime>(
+    worker: &Rc<Worker<R>>,
+    inlet: &Rc<Inlet>,
+    request: Box<AuthRequest>,
+) -> Operation<R> {
+    let (worker, inlet) = (Rc::clone(worker), Rc::clone(inlet));
+    Box::pin(async move {
+        let answer = auth::ask(&worker, &inlet, &request).await;
+        Outcome::Completed(Completion::Auth(answer))
+    })
+}
+
+pub(super) fn resolve<R: Runtime>(
+    worker: &Rc<Worker<R>>,
+    inlet: &Rc<Inlet>,
+    address: IpAddr,
+) -> Operation<R> {
+    let (worker, inlet) = (Rc::clone(worker), Rc::clone(inlet));
+    Box::pin(async move {
+        let name = crate::resolver::client_name(&worker, &inlet, address).await;
+        Outcome::Completed(Completion::Resolved(name))
+    })
+}
+
+pub(super) fn connect<R: Runtime>(worker: &Rc<Worker<R>>, address: SocketAddr) -> Operation<R> {
+    let worker = Rc::clone(worker);
+    Box::pin(async move {
+        match open(&worker, address).await {
+            Ok(leg) => Outcome::Opened(leg),
+            Err(failure) => Outcome::Completed(Completion::Connected(Err(failure))),
+        }
+    })
+}
+
+async fn open<R: Runtime>(worker: &Worker<R>, address: SocketAddr) -> Result<Leg<R::Stream>, ConnectFailure> {
+    let slot = worker.slots.take().map_err(ConnectFailure::NoSlots)?;
+    worker.count_connection();
+    let failed = |error| ConnectFailure::Immediate(errno_of(&error));
+    let mut stream = worker.runtime.connect(&Peer::Inet(address)).map_err(failed)?;
+    let connected = poll_fn(|cx| stream.poll_connected(cx)).await;
+    connected.map_err(|error| ConnectFailure::Refused(errno_of(&error)))?;
+    Ok(Leg::new(stream, slot))
+}
