@@ -1,0 +1,95 @@
+//! Signals as messages: blocked for the whole process and read from a descriptor, with their sender.
+//!
+//! No handler runs, so nothing has to be async-signal-safe, and a forked worker inherits no handler of the master's.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+/// The signals that mean something to us.
+const HANDLED: [Signal; 9] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGWINCH,
+    Signal::SIGCHLD,
+    Signal::SIGALRM,
+];
+
+/// The descriptor that signals of this process are read from.
+#[derive(Debug)]
+pub(crate) struct Signals(SignalFd);
+
+/// One signal that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Received {
+    pub(crate) signal: Signal,
+    /// The process that sent it; 0 for the kernel.
+    pub(crate) sender: u32,
+}
+
+impl Signals {
+    /// Blocks the signals we handle and opens their descriptor. A forked child opens its own.
+    ///
+    /// # Errors
+    /// `sigprocmask`'s and `signalfd`'s.
+    pub(crate) fn open() -> nix::Result<Self> {
+        let mask = SigSet::from_iter(HANDLED);
+        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&mask), None)?;
+        Ok(Self(SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
+    }
+
+    /// The next signal that waits.
+    ///
+    /// # Errors
+    /// `WouldBlock` when none does; `read`'s.
+    pub(crate) fn read(&self) -> io::Result<Received> {
+        let info = self.0.read_signal()?.ok_or(io::ErrorKind::WouldBlock)?;
+        let number = i32::try_from(info.ssi_signo).unwrap_or_default();
+        let signal = Signal::try_from(number)?;
+        Ok(Received { signal, sender: info.ssi_pid })
+    }
+
+    /// A second descriptor of the same queue, to wait on.
+    ///
+    /// # Errors
+    /// `dup`'s.
+    pub(crate) fn try_clone_descriptor(&self) -> io::Result<OwnedFd> {
+        self.0.as_fd().try_clone_to_owned()
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Received {
+    /// The notice for the log; `purpose` is what follows the sender.
+    pub(crate) fn notice(&self, purpose: &str) -> String {
+        let (number, name, sender) = (self.signal as i32, self.signal.as_str(), self.sender);
+        if purpose.is_empty() {
+            return format!("signal {number} ({name}) received from {sender}");
+        }
+        format!("signal {number} ({name}) received from {sender}, {purpose}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notices_name_number_signal_and_sender() {
+        let received = Received { signal: Signal::SIGHUP, sender: 42 };
+        assert_eq!(received.notice("reconfiguring"), "signal 1 (SIGHUP) received from 42, reconfiguring");
+        let received = Received { signal: Signal::SIGCHLD, sender: 7 };
+        assert_eq!(received.notice(""), "signal 17 (SIGCHLD) received from 7");
+    }
+}

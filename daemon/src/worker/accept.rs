@@ -1,0 +1,87 @@
+//! Accepting clients.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use gatepost_protocol::address::{ClientAddr, Origin};
+use gatepost_protocol::config::ProxyProtocol;
+use gatepost_protocol::event::Level;
+use nix::libc;
+use socket2::{SockAddr, SockRef};
+
+use super::Worker;
+use crate::drive;
+use crate::inlet::Inlet;
+use crate::log::lines::{error_text, no_slots};
+use crate::runtime::{System, Watch};
+use crate::sys;
+
+/// The pause after the system ran out of descriptors: closing sessions give some back.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Accepts clients of one listening socket for as long as it is polled.
+pub(super) async fn run<R: System>(worker: Rc<Worker<R>>, inlet: Rc<Inlet>, listener: R::Watch) {
+    loop {
+        match listener.when_readable(|socket| sys::accept(socket)).await {
+            Ok((socket, address)) => admit(&worker, &inlet, socket, &address),
+            Err(error) => {
+                let level = match error.raw_os_error() {
+                    Some(libc::ECONNABORTED) => Level::Error,
+                    Some(libc::EMFILE | libc::ENFILE) => Level::Crit,
+                    _ => Level::Alert,
+                };
+                let message = format!("accept4() failed {}", error_text(&error));
+                inlet.log.write(worker.runtime.wall_clock(), level, None, &message);
+                if level != Level::Error {
+                    worker.sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// Starts the session of one accepted client.
+fn admit<R: System>(worker: &Rc<Worker<R>>, inlet: &Rc<Inlet>, socket: OwnedFd, address: &SockAddr) {
+    let alert = |message: &str| inlet.log.write(worker.runtime.wall_clock(), Level::Alert, None, message);
+    let slot = match worker.slots.take() {
+        Ok(slot) => slot,
+        Err(limit) => return alert(&no_slots(limit)),
+    };
+    let origin = match origin(worker, inlet, &socket, address) {
+        Ok(origin) => origin,
+        // The client has gone again.
+        Err(_) => return,
+    };
+    match worker.runtime.adopt(socket) {
+        Ok(stream) => drive::start(worker, Rc::clone(inlet), stream, &origin, slot),
+        Err(error) => alert(&format!("epoll_ctl() failed {}", error_text(&error))),
+    }
+}
+
+fn origin<R: System>(
+    worker: &Worker<R>,
+    inlet: &Inlet,
+    socket: &OwnedFd,
+    address: &SockAddr,
+) -> io::Result<Origin> {
+    let peer = client_addr(address);
+    let socket = SockRef::from(&socket);
+    if peer != ClientAddr::Unix {
+        socket.set_tcp_nodelay(true)?;
+    }
+    let server = &inlet.listener.server;
+    // Only the header for backends shows where the client connected to.
+    let local = match server.proxy_protocol {
+        ProxyProtocol::Off => ClientAddr::Unix,
+        ProxyProtocol::V1 | ProxyProtocol::V2 => client_addr(&socket.local_addr()?),
+    };
+    let passed = worker.runtime.wall_clock().duration_since(UNIX_EPOCH);
+    let unix_time = passed.map_or(0, |passed| passed.as_secs());
+    Ok(Origin { peer, local, unix_time, entropy: worker.entropy() })
+}
+
+fn client_addr(address: &SockAddr) -> ClientAddr {
+    address.as_socket().map_or(ClientAddr::Unix, ClientAddr::Inet)
+}

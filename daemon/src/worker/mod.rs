@@ -1,0 +1,95 @@
+//! A worker: one thread, one runtime, and the sessions on it.
+
+mod accept;
+mod serve;
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use gatepost_protocol::action::Output;
+
+pub use self::serve::Assignment;
+use crate::auth;
+use crate::deadline::{Deadline, Deadlines};
+use crate::log::Log;
+use crate::runtime::Runtime;
+use crate::sessions::Sessions;
+use crate::slots::Slots;
+use crate::sys::Shared;
+
+/// Bytes that one read may bring.
+const READ_SIZE: usize = 64 * 1024;
+
+/// What all sessions of a worker share.
+pub(crate) struct Worker<R: Runtime> {
+    pub(crate) runtime: R,
+    pub(crate) deadlines: Rc<Deadlines>,
+    pub(crate) slots: Rc<Slots>,
+    pub(crate) sessions: Rc<Sessions>,
+    pub(crate) auth_pool: auth::Pool<R::Stream>,
+    pub(crate) scratch: RefCell<Scratch>,
+    /// The main log, for what is not one mail server's.
+    pub(crate) log: Log,
+    shared: Shared,
+}
+
+/// The buffers that sessions borrow for one poll each.
+pub(crate) struct Scratch {
+    pub(crate) input: Box<[u8]>,
+    pub(crate) output: Output,
+}
+
+impl<R: Runtime> Worker<R> {
+    pub(crate) fn new(runtime: R, slots: Rc<Slots>, log: Log, shared: Shared) -> Rc<Self> {
+        Rc::new(Self {
+            runtime,
+            deadlines: Rc::default(),
+            slots,
+            sessions: Rc::default(),
+            auth_pool: auth::Pool::default(),
+            scratch: RefCell::new(Scratch {
+                input: vec![0; READ_SIZE].into_boxed_slice(),
+                output: Output::default(),
+            }),
+            log,
+            shared,
+        })
+    }
+
+    /// Numbers a new connection, whoever's it is.
+    pub(crate) fn count_connection(&self) -> u64 {
+        self.shared.next_connection()
+    }
+
+    /// Sixteen bytes that nobody can predict and nobody gets twice.
+    pub(crate) fn entropy(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        self.runtime.fill_random(&mut bytes);
+        bytes
+    }
+
+    /// Waits.
+    pub(crate) async fn sleep(&self, duration: Duration) {
+        let until = self.runtime.now() + duration;
+        let mut deadline = Deadline::new(&self.deadlines);
+        poll_fn(|cx| deadline.poll(Some(until), self.runtime.now(), cx)).await;
+    }
+
+    /// What a future comes to, if it does so in time.
+    pub(crate) async fn within<T>(&self, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+        let until = self.runtime.now() + limit;
+        let mut deadline = Deadline::new(&self.deadlines);
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            if let Poll::Ready(value) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(value));
+            }
+            deadline.poll(Some(until), self.runtime.now(), cx).map(|()| None)
+        })
+        .await
+    }
+}

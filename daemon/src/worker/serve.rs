@@ -1,0 +1,178 @@
+//! The life of a worker: listen, serve, drain, end.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::process;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use gatepost_protocol::event::Level;
+use nix::sys::signal::Signal;
+
+use super::{Worker, accept};
+use crate::channel;
+use crate::drive;
+use crate::inlet::Inlet;
+use crate::log::lines::error_text;
+use crate::log::{Log, LogFiles};
+use crate::runtime::{System, Watch};
+use crate::sessions::Phase;
+use crate::signals::{Received, Signals};
+use crate::slots::Slots;
+use crate::sys::Shared;
+
+/// What a worker process is to do: made by the master, inherited by the fork.
+#[derive(Debug)]
+pub struct Assignment {
+    pub(crate) inlets: Vec<(Rc<Inlet>, OwnedFd)>,
+    /// The main log.
+    pub(crate) log: Log,
+    pub(crate) log_files: Rc<LogFiles>,
+    pub(crate) connections: usize,
+    pub(crate) shutdown_timeout: Option<Duration>,
+    pub(crate) shared: Shared,
+    /// To the master; `None` without one.
+    pub(crate) channel: Option<OwnedFd>,
+}
+
+/// What the worker itself waits for, beside its sessions.
+enum Notice {
+    Signal(Received),
+    LogFiles(Vec<OwnedFd>),
+}
+
+type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+impl Assignment {
+    /// Serves until a signal ends it, on this runtime.
+    ///
+    /// # Errors
+    /// Where listeners or signals cannot be watched: nothing was served then.
+    pub async fn serve<R: System>(self, runtime: R) -> io::Result<()> {
+        drive::install_hook();
+        let reserved = self.inlets.len() + 1;
+        let slots = Slots::new(self.connections, reserved);
+        let worker = Worker::new(runtime, slots, self.log.clone(), self.shared);
+        worker.runtime.spawn(Rc::clone(&worker.deadlines).run(Rc::clone(&worker)));
+        let notices = Rc::<RefCell<VecDeque<Notice>>>::default();
+        let mut watching: Vec<Task> = vec![signal_task(&worker, &notices)?];
+        if let Some(channel) = self.channel {
+            watching.push(channel_task(&worker, &notices, channel)?);
+        }
+        let mut accepting = Vec::<Task>::new();
+        for (inlet, socket) in self.inlets {
+            let listener = worker.runtime.watch(socket)?;
+            accepting.push(Box::pin(accept::run(Rc::clone(&worker), inlet, listener)));
+        }
+        loop {
+            let notice = poll_fn(|cx| {
+                for task in watching.iter_mut().chain(&mut accepting) {
+                    // None of them ends before the worker does.
+                    drop(task.as_mut().poll(cx));
+                }
+                if let Some(notice) = notices.borrow_mut().pop_front() {
+                    return Poll::Ready(Some(notice));
+                }
+                match worker.sessions.phase() {
+                    Phase::Open => Poll::Pending,
+                    Phase::Draining | Phase::Expired => worker.sessions.poll_empty(cx).map(|()| None),
+                }
+            })
+            .await;
+            match notice {
+                Some(Notice::Signal(signal)) => {
+                    if worker.obey(signal, &self.log_files) {
+                        accepting.clear();
+                        worker.drain(self.shutdown_timeout);
+                    }
+                }
+                Some(Notice::LogFiles(files)) => {
+                    worker.note("reopening logs");
+                    self.log_files.replace(files);
+                }
+                None => break,
+            }
+        }
+        worker.note("exiting");
+        worker.note("exit");
+        Ok(())
+    }
+}
+
+impl<R: System> Worker<R> {
+    /// Reacts to a signal; whether the worker is to drain. Does not return from a fast stop.
+    fn obey(&self, signal: Received, log_files: &LogFiles) -> bool {
+        match signal.signal {
+            Signal::SIGQUIT if self.sessions.phase() == Phase::Open => {
+                self.note(&signal.notice("shutting down"));
+                self.note("gracefully shutting down");
+                return true;
+            }
+            Signal::SIGTERM | Signal::SIGINT => {
+                self.note(&signal.notice("exiting"));
+                self.note("exiting");
+                self.note("exit");
+                // All sessions close at once, without a byte and without a line.
+                process::exit(0);
+            }
+            Signal::SIGUSR1 => {
+                self.note(&signal.notice("reopening logs"));
+                for (path, error) in log_files.reopen() {
+                    let message = format!("open() \"{}\" failed {}", path.display(), error_text(&error));
+                    self.log.write(self.runtime.wall_clock(), Level::Emerg, None, &message);
+                }
+            }
+            _ => {}
+        }
+        false
+    }
+
+    /// Lets the sessions end, and ends the relays that outlast the limit.
+    fn drain(self: &Rc<Self>, limit: Option<Duration>) {
+        self.sessions.enter(Phase::Draining);
+        if let Some(limit) = limit {
+            let worker = Rc::clone(self);
+            self.runtime.spawn(async move {
+                worker.sleep(limit).await;
+                worker.sessions.enter(Phase::Expired);
+            });
+        }
+    }
+
+    fn note(&self, message: &str) {
+        self.log.write(self.runtime.wall_clock(), Level::Notice, None, message);
+    }
+}
+
+fn signal_task<R: System>(worker: &Worker<R>, notices: &Rc<RefCell<VecDeque<Notice>>>) -> io::Result<Task> {
+    let signals = Signals::open()?;
+    let watch = worker.runtime.watch(signals.try_clone_descriptor()?)?;
+    let notices = Rc::clone(notices);
+    Ok(Box::pin(async move {
+        while let Ok(received) = watch.when_readable(|_| signals.read()).await {
+            notices.borrow_mut().push_back(Notice::Signal(received));
+        }
+        std::future::pending().await
+    }))
+}
+
+fn channel_task<R: System>(
+    worker: &Worker<R>,
+    notices: &Rc<RefCell<VecDeque<Notice>>>,
+    channel: OwnedFd,
+) -> io::Result<Task> {
+    let watch = worker.runtime.watch(channel)?;
+    let notices = Rc::clone(notices);
+    Ok(Box::pin(async move {
+        // Without its master a worker goes on serving.
+        while let Ok(Some(files)) = watch.when_readable(|channel| channel::receive(channel)).await {
+            notices.borrow_mut().push_back(Notice::LogFiles(files));
+        }
+        std::future::pending().await
+    }))
+}
