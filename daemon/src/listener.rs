@@ -1,0 +1,216 @@
+//! Listening sockets: opened by the master, kept over reloads, inherited by the workers.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::thread;
+use std::time::Duration;
+
+use gatepost_protocol::event::Level;
+use nix::libc;
+use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
+use thiserror::Error;
+
+use crate::log::lines::{error_text, peer_text};
+use crate::runtime::Peer;
+
+/// How often an address in use is tried, and the pause between.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// How a socket listens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// Clients that may wait to be accepted.
+    pub(crate) backlog: i32,
+    /// `SO_RCVBUF` and `SO_SNDBUF`, in bytes.
+    pub(crate) receive_buffer: Option<usize>,
+    pub(crate) send_buffer: Option<usize>,
+    /// Whether an IPv6 wildcard leaves IPv4 alone.
+    pub(crate) ipv6_only: bool,
+    /// `so_keepalive`; `None` leaves the system's default.
+    pub(crate) keepalive: Option<Keepalive>,
+}
+
+/// `so_keepalive`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keepalive {
+    Off,
+    /// With what differs from the system's settings.
+    On {
+        idle: Option<Duration>,
+        interval: Option<Duration>,
+        probes: Option<u32>,
+    },
+}
+
+/// One listening socket.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) address: Peer,
+    pub(crate) socket: OwnedFd,
+}
+
+/// What kept a socket from listening.
+#[derive(Debug, Error)]
+#[error("{call} {} failed {}", peer_text(.address), error_text(.error))]
+pub(crate) struct ListenError {
+    call: &'static str,
+    address: Peer,
+    error: io::Error,
+}
+
+impl ListenError {
+    fn is_in_use(&self) -> bool {
+        self.error.raw_os_error() == Some(libc::EADDRINUSE)
+    }
+}
+
+/// Opens all of these that are not open yet, for as long as an address in use may still come free. The first of
+/// `tell`'s messages for each address and try; the last says that it was in vain.
+pub(crate) fn open_all(
+    wanted: &[(Peer, Options)],
+    open: &mut Vec<Listening>,
+    mut tell: impl FnMut(Level, &str),
+) -> Result<(), ()> {
+    for attempt in 1..=ATTEMPTS {
+        let mut is_complete = true;
+        for (address, options) in wanted {
+            if open.iter().any(|listening| listening.address == *address) {
+                continue;
+            }
+            match listen(address, options) {
+                Ok(socket) => open.push(Listening { address: address.clone(), socket }),
+                Err(error) => {
+                    tell(Level::Emerg, &error.to_string());
+                    if !error.is_in_use() {
+                        return Err(());
+                    }
+                    is_complete = false;
+                }
+            }
+        }
+        if is_complete {
+            return Ok(());
+        }
+        if attempt < ATTEMPTS {
+            thread::sleep(PAUSE);
+        }
+    }
+    tell(Level::Emerg, "still could not bind()");
+    Err(())
+}
+
+/// Opens one listening socket that does not block.
+pub(crate) fn listen(address: &Peer, options: &Options) -> Result<OwnedFd, ListenError> {
+    let failed = |call: &'static str| {
+        let address = address.clone();
+        move |error| ListenError { call, address, error }
+    };
+    let at = match address {
+        Peer::Inet(address) => SockAddr::from(*address),
+        Peer::Unix(path) => SockAddr::unix(path).map_err(failed("bind() to"))?,
+    };
+    let socket =
+        Socket::new(at.domain(), Type::STREAM.nonblocking(), None).map_err(failed("socket() for"))?;
+    set_options(&socket, &at, options).map_err(failed("setsockopt() for"))?;
+    socket.bind(&at).map_err(failed("bind() to"))?;
+    if let Peer::Unix(path) = address {
+        // As for a port, who may connect is not decided by the socket.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o666)).map_err(failed("chmod() of"))?;
+    }
+    socket.listen(options.backlog).map_err(failed("listen() to"))?;
+    Ok(socket.into())
+}
+
+fn set_options(socket: &Socket, at: &SockAddr, options: &Options) -> io::Result<()> {
+    if at.domain() != Domain::UNIX {
+        socket.set_reuse_address(true)?;
+    }
+    if at.domain() == Domain::IPV6 {
+        socket.set_only_v6(options.ipv6_only)?;
+    }
+    if let Some(bytes) = options.receive_buffer {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = options.send_buffer {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    match options.keepalive {
+        None => Ok(()),
+        Some(Keepalive::Off) => socket.set_keepalive(false),
+        Some(Keepalive::On { idle, interval, probes }) => {
+            let mut keepalive = TcpKeepalive::new();
+            if let Some(idle) = idle {
+                keepalive = keepalive.with_time(idle);
+            }
+            if let Some(interval) = interval {
+                keepalive = keepalive.with_interval(interval);
+            }
+            if let Some(probes) = probes {
+                keepalive = keepalive.with_retries(probes);
+            }
+            socket.set_tcp_keepalive(&keepalive)
+        }
+    }
+}
+
+/// Removes the name of a unix socket that is not listened on any more.
+pub(crate) fn forget(address: &Peer) {
+    if let Peer::Unix(path) = address
+        && fs::symlink_metadata(path).is_ok_and(|name| name.file_type().is_socket())
+    {
+        // Whoever removed it before us wanted the same.
+        drop(fs::remove_file(path));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+
+    use super::*;
+
+    fn any_port() -> Peer {
+        Peer::Inet(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    #[test]
+    fn an_open_address_is_kept_and_new_ones_join() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let unix = Peer::Unix(folder.path().join("socket"));
+        let options = Options { backlog: 5, ..Options::default() };
+        let mut open = Vec::new();
+        let wanted = [(unix.clone(), options.clone())];
+        open_all(&wanted, &mut open, |_, message| panic!("{message}")).expect("a socket");
+        let wanted = [(unix.clone(), options.clone()), (any_port(), options)];
+        open_all(&wanted, &mut open, |_, message| panic!("{message}")).expect("a socket");
+        assert_eq!(open.len(), 2);
+        forget(&unix);
+        assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
+    }
+
+    #[test]
+    fn keepalive_is_inherited_from_the_options() {
+        let keepalive =
+            Keepalive::On { idle: Some(Duration::from_secs(77)), interval: None, probes: Some(3) };
+        let options = Options { backlog: 5, keepalive: Some(keepalive), ..Options::default() };
+        let socket = Socket::from(listen(&any_port(), &options).expect("a socket"));
+        let address = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("an address");
+        let _client = TcpStream::connect(address).expect("a connection");
+        let (accepted, _) = socket.accept().expect("a client");
+        assert!(accepted.keepalive().expect("an option"));
+        assert_eq!(accepted.tcp_keepalive_time().expect("an option"), Duration::from_secs(77));
+        assert_eq!(accepted.tcp_keepalive_retries().expect("an option"), 3);
+    }
+
+    #[test]
+    fn errors_name_the_address() {
+        let other = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = other.local_addr().expect("an address");
+        let error = listen(&Peer::Inet(address), &Options::default()).expect_err("in use");
+        assert!(error.is_in_use());
+        assert_eq!(error.to_string(), format!("bind() to {address} failed (98: Address already in use)"));
+    }
+}

@@ -1,0 +1,87 @@
+//! The pid file.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// The file that names the master, for `-s` and for whoever supervises it.
+#[derive(Debug)]
+pub(crate) struct PidFile(PathBuf);
+
+/// Why the master cannot be named by its file.
+#[derive(Debug, Error)]
+pub(crate) enum PidError {
+    /// It cannot be read.
+    #[error("open() \"{}\" failed {}", .0.display(), crate::log::lines::error_text(.1))]
+    Open(PathBuf, io::Error),
+    /// It holds something else than a number of a process.
+    #[error("invalid PID number \"{}\" in \"{}\"", crate::log::escape(.1), .0.display())]
+    Invalid(PathBuf, Vec<u8>),
+}
+
+impl PidFile {
+    /// Writes the number of this process and a line end, over what was there.
+    ///
+    /// # Errors
+    /// `open`'s and `write`'s.
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path)?;
+        writeln!(file, "{}", std::process::id())?;
+        Ok(Self(path.to_owned()))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Removes the file, at the end or for another name.
+    ///
+    /// # Errors
+    /// `unlink`'s.
+    pub(crate) fn remove(self) -> io::Result<()> {
+        fs::remove_file(self.0)
+    }
+}
+
+/// Reads the number of the running master.
+pub(crate) fn read(path: &Path) -> Result<i32, PidError> {
+    let content = fs::read(path).map_err(|error| PidError::Open(path.to_owned(), error))?;
+    let content = content.trim_ascii_end();
+    let number = str::from_utf8(content).ok().and_then(|text| text.parse().ok()).filter(|number| *number > 0);
+    number.ok_or_else(|| PidError::Invalid(path.to_owned(), content.to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_written_file_reads_back_and_goes() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("pid");
+        fs::write(&path, "something longer than a number\n").expect("a file");
+        let file = PidFile::create(&path).expect("a file");
+        assert_eq!(fs::read_to_string(&path).expect("the file"), format!("{}\n", std::process::id()));
+        assert_eq!(read(file.path()).ok(), i32::try_from(std::process::id()).ok());
+        file.remove().expect("the file");
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn odd_content_is_quoted_in_the_error() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("pid");
+        let shown = path.display();
+        let missing = read(&path).expect_err("no file").to_string();
+        assert_eq!(missing, format!("open() \"{shown}\" failed (2: No such file or directory)"));
+        for (content, quoted) in [("abc\n", "abc"), ("", ""), ("0\n", "0"), ("-7", "-7"), ("1 2", "1 2")] {
+            fs::write(&path, content).expect("a file");
+            let error = read(&path).expect_err("no number").to_string();
+            assert_eq!(error, format!("invalid PID number \"{quoted}\" in \"{shown}\""));
+        }
+    }
+}
