@@ -1,0 +1,294 @@
+//! The master: reads the configuration, opens the sockets, keeps the workers alive and obeys signals.
+//!
+//! It has no runtime and no thread, so it can fork at any time, and it touches no byte of any client.
+
+mod background;
+mod workers;
+
+use std::io;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use gatepost_protocol::event::Level;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::signal::Signal;
+
+use self::workers::Workers;
+use crate::listener::{self, Listening};
+use crate::log::lines::{errno_text, error_text};
+use crate::pid::PidFile;
+use crate::plan::Plan;
+use crate::signals::{Received, Signals};
+use crate::sys::{self, Shared};
+use crate::worker::Assignment;
+
+/// Runs one worker to its end: a program gives its runtime this way.
+pub type Start = fn(Assignment) -> io::Result<()>;
+
+/// Reads the configuration, at the start and for each reload. The error has been told.
+pub(crate) type Load<'a> = &'a dyn Fn() -> Result<Plan, LoadError>;
+
+/// Why there is no new configuration, in one line for the log.
+#[derive(Debug)]
+pub(crate) struct LoadError(pub(crate) String);
+
+/// The pauses between two requests to stop at once; then the workers are killed.
+const INSISTENCE_MS: [u64; 5] = [50, 100, 200, 400, 800];
+
+struct Master<'a> {
+    plan: Plan,
+    load: Load<'a>,
+    listening: Vec<Listening>,
+    workers: Workers,
+    pid_file: PidFile,
+    signals: Signals,
+    stage: Stage,
+}
+
+/// How far the master is from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    /// Workers drain.
+    Quitting,
+    /// Workers were told to stop at once, this often; the next time is then.
+    Stopping {
+        told: usize,
+        next: Instant,
+    },
+}
+
+/// Serves the first configuration and those that follow it, until a signal ends it. `program` is its name and version.
+pub(crate) fn run(program: &'static str, start: Start, plan: Plan, load: Load<'_>) -> ExitCode {
+    let say = |level, message: &str| {
+        plan.log.note(level, message);
+        crate::say(program, level, message);
+    };
+    let mut listening = Vec::new();
+    let wanted: Vec<_> = wanted(&plan);
+    if listener::open_all(&wanted, &mut listening, say).is_err() {
+        return ExitCode::FAILURE;
+    }
+    announce(program, &plan);
+    if plan.is_daemon
+        && let Err(error) = background::detach(&plan)
+    {
+        say(Level::Emerg, &error);
+        return ExitCode::FAILURE;
+    }
+    let prepared = Shared::new().and_then(|shared| Ok((shared, Signals::open()?)));
+    let (shared, signals) = match prepared {
+        Ok(prepared) => prepared,
+        Err(errno) => {
+            say(Level::Emerg, &format!("start failed {}", errno_text(errno as i32)));
+            return ExitCode::FAILURE;
+        }
+    };
+    let pid_file = match PidFile::create(&plan.pid_path) {
+        Ok(file) => file,
+        Err(error) => {
+            let path = plan.pid_path.display();
+            say(Level::Emerg, &format!("open() \"{path}\" failed {}", error_text(&error)));
+            return ExitCode::FAILURE;
+        }
+    };
+    let workers = Workers::new(start, shared);
+    let master = Master { plan, load, listening, workers, pid_file, signals, stage: Stage::Serving };
+    if master.plan.has_master { master.run() } else { master.run_alone() }
+}
+
+fn wanted(plan: &Plan) -> Vec<(crate::runtime::Peer, listener::Options)> {
+    plan.listeners.iter().map(|planned| (planned.address.clone(), planned.options.clone())).collect()
+}
+
+fn announce(program: &str, plan: &Plan) {
+    let note = |message: &str| plan.log.note(Level::Notice, message);
+    note("using the \"epoll\" event method");
+    note(&format!("{program}/{}", env!("CARGO_PKG_VERSION")));
+    if let Ok(system) = std::fs::read_to_string("/proc/sys/kernel/osrelease") {
+        note(&format!("OS: Linux {}", system.trim_end()));
+    }
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        note(&format!("getrlimit(RLIMIT_NOFILE): {soft}:{hard}"));
+    }
+}
+
+impl Master<'_> {
+    fn run(mut self) -> ExitCode {
+        self.note("start worker processes");
+        self.start_workers();
+        while self.stage == Stage::Serving || !self.workers.is_empty() {
+            match self.next_signal() {
+                Some(received) => self.obey(received),
+                None => self.insist(),
+            }
+            self.workers.respawn_due(&self.plan, &mut self.listening, self.stage == Stage::Serving);
+        }
+        self.end()
+    }
+
+    /// One process does it all (`master_process off`).
+    fn run_alone(self) -> ExitCode {
+        let Self { plan, listening, workers, pid_file, signals, .. } = self;
+        // The worker opens its own.
+        drop(signals);
+        let outcome = workers.run_here(&plan, listening);
+        finish(&plan, pid_file);
+        outcome
+    }
+
+    fn end(self) -> ExitCode {
+        finish(&self.plan, self.pid_file);
+        self.plan.log.note(Level::Notice, "exit");
+        ExitCode::SUCCESS
+    }
+
+    fn note(&self, message: &str) {
+        self.plan.log.note(Level::Notice, message);
+    }
+
+    fn start_workers(&mut self) {
+        for _ in 0..self.plan.workers {
+            self.workers.spawn(&self.plan, &mut self.listening);
+        }
+    }
+
+    /// The next signal; `None` when it is time to look after the workers.
+    fn next_signal(&self) -> Option<Received> {
+        if let Ok(received) = self.signals.read() {
+            return Some(received);
+        }
+        let until = match self.stage {
+            Stage::Stopping { next, .. } => Some(next),
+            Stage::Serving | Stage::Quitting => self.workers.next_respawn(),
+        };
+        let timeout = until.map_or(PollTimeout::NONE, |until| {
+            // Rounded up: a timeout that ends too early would only spin.
+            let left = until.saturating_duration_since(sys::now()) + Duration::from_millis(1);
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+        });
+        match poll(&mut [PollFd::new(std::os::fd::AsFd::as_fd(&self.signals), PollFlags::POLLIN)], timeout) {
+            Ok(0) | Err(Errno::EINTR) => None,
+            Ok(_) => self.signals.read().ok(),
+            Err(errno) => {
+                self.plan.log.note(Level::Alert, &format!("poll() failed {}", errno_text(errno as i32)));
+                None
+            }
+        }
+    }
+
+    fn obey(&mut self, received: Received) {
+        let purpose = match received.signal {
+            Signal::SIGHUP => "reconfiguring",
+            Signal::SIGQUIT => "shutting down",
+            Signal::SIGTERM | Signal::SIGINT => "exiting",
+            Signal::SIGUSR1 => "reopening logs",
+            Signal::SIGUSR2 => "changing binary is not supported",
+            Signal::SIGWINCH => "stopping workers alone is not supported",
+            _ => "",
+        };
+        self.note(&received.notice(purpose));
+        match received.signal {
+            Signal::SIGHUP if self.stage == Stage::Serving => self.reload(),
+            Signal::SIGQUIT if self.stage == Stage::Serving => {
+                self.stage = Stage::Quitting;
+                self.workers.signal(Signal::SIGQUIT, &self.plan.log);
+            }
+            Signal::SIGTERM | Signal::SIGINT => {
+                self.stage = Stage::Stopping { told: 0, next: sys::now() };
+                self.insist();
+            }
+            Signal::SIGUSR1 => {
+                self.note("reopening logs");
+                self.reopen_logs();
+            }
+            Signal::SIGCHLD => self.workers.reap(&self.plan.log),
+            _ => {}
+        }
+    }
+
+    /// Tells workers to stop at once, again and again, then kills them.
+    fn insist(&mut self) {
+        let Stage::Stopping { told, next } = self.stage else { return };
+        let now = sys::now();
+        if now < next {
+            return;
+        }
+        let (signal, pause_ms) = match INSISTENCE_MS.get(told) {
+            Some(pause_ms) => (Signal::SIGTERM, *pause_ms),
+            None => (Signal::SIGKILL, INSISTENCE_MS[0]),
+        };
+        self.workers.signal(signal, &self.plan.log);
+        self.stage = Stage::Stopping { told: told + 1, next: now + Duration::from_millis(pause_ms) };
+    }
+
+    fn reload(&mut self) {
+        self.note("reconfiguring");
+        let plan = match (self.load)() {
+            Ok(plan) => plan,
+            Err(LoadError(message)) => return self.plan.log.note(Level::Emerg, &message),
+        };
+        let known = self.listening.len();
+        let log = &self.plan.log;
+        let opened =
+            listener::open_all(&wanted(&plan), &mut self.listening, |level, text| log.note(level, text));
+        if opened.is_err() {
+            let new = self.listening.split_off(known);
+            new.iter().for_each(|listening| listener::forget(&listening.address));
+            return;
+        }
+        self.move_pid_file(&plan);
+        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.listening)
+            .into_iter()
+            .partition(|listening| plan.listeners.iter().any(|planned| planned.address == listening.address));
+        self.listening = kept;
+        gone.iter().for_each(|listening| listener::forget(&listening.address));
+        self.plan = plan;
+        self.note("start worker processes");
+        let old = self.workers.begin_generation();
+        self.start_workers();
+        // Only now: clients that connect in between wait in the queue of a socket that stays open.
+        self.workers.retire(&old, &self.plan.log);
+    }
+
+    /// The file follows the name in the configuration.
+    fn move_pid_file(&mut self, plan: &Plan) {
+        if self.pid_file.path() == plan.pid_path {
+            return;
+        }
+        match PidFile::create(&plan.pid_path) {
+            Ok(file) => {
+                let old = std::mem::replace(&mut self.pid_file, file);
+                report_removal(plan, old);
+            }
+            Err(error) => {
+                let path = plan.pid_path.display();
+                plan.log.note(Level::Emerg, &format!("open() \"{path}\" failed {}", error_text(&error)));
+            }
+        }
+    }
+
+    fn reopen_logs(&mut self) {
+        for (path, error) in self.plan.log_files.reopen() {
+            let message = format!("open() \"{}\" failed {}", path.display(), error_text(&error));
+            self.plan.log.note(Level::Emerg, &message);
+        }
+        self.workers.pass_logs(&self.plan);
+    }
+}
+
+/// Leaves nothing behind.
+fn finish(plan: &Plan, pid_file: PidFile) {
+    report_removal(plan, pid_file);
+    plan.listeners.iter().for_each(|planned| listener::forget(&planned.address));
+}
+
+fn report_removal(plan: &Plan, pid_file: PidFile) {
+    let path = pid_file.path().to_owned();
+    if let Err(error) = pid_file.remove() {
+        let message = format!("unlink() \"{}\" failed {}", path.display(), error_text(&error));
+        plan.log.note(Level::Alert, &message);
+    }
+}
