@@ -1,76 +1,47 @@
-//! After the login: bytes pass, an idle limit runs, counters count.
+//! After the login: bytes pass, an idle limit runs, counters count (spec/protocols.md section 11).
+//!
+//! The relay looks into nothing it passes on. Activity in either direction re-arms the idle limit (`proxy_timeout`).
+//! The end of one side is handed on as the end of our sending to the other, and that direction goes on until it ends
+//! too; with one side ended, silence is borne for `timeout` only, if that is shorter. [`Event::Done`] is logged last,
+//! whatever ended the relay.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::action::{Action, Output, Side};
-use crate::event::LogContext;
+use crate::event::{Event, LogContext, Stage};
+use crate::queue::ActionQueue;
 use crate::session::SocketFailure;
+use crate::transport::Transport;
 
-/// The relay of a logged-in session. Same contract as `Session`.
+/// The relay of a logged-in session. Same contract as [`Session`](crate::session::Session).
 #[derive(Debug)]
-pub struct Relay {}
+pub struct Relay {
+    client: Leg,
+    backend: Leg,
+    last_activity: Instant,
+    limits: IdleLimits,
+    actions: ActionQueue,
+    log_context: LogContext,
+    is_over: bool,
+}
 
-impl Relay {
-    /// Takes all of `wire`, as read from this leg's socket; what the other leg should get is appended to `out`.
-    pub fn handle_input(&mut self, side: Side, wire: &mut [u8], now: Instant, out: &mut Output) {
-        let _ = (side, wire, now, out);
-        todo!()
-    }
+/// How long silence is borne.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IdleLimits {
+    /// While both sides may still send: `proxy_timeout`.
+    pub(crate) open: Duration,
+    /// Once one side has ended.
+    pub(crate) half_closed: Duration,
+}
 
-    /// Whether bytes of this leg pass unchanged (plain on both legs): the caller may then write them itself, without
-    /// `handle_input`, and report them with [`handle_passed`](Self::handle_passed).
-    pub fn is_transparent(&self) -> bool {
-        todo!()
-    }
-
-    /// `count` bytes read from this leg were passed on by the caller.
-    pub fn handle_passed(&mut self, side: Side, count: usize, now: Instant) {
-        let _ = (side, count, now);
-        todo!()
-    }
-
-    /// This leg's peer has closed its sending direction.
-    pub fn handle_eof(&mut self, side: Side, now: Instant, out: &mut Output) {
-        let _ = (side, now, out);
-        todo!()
-    }
-
-    /// Reading from or writing to this leg's socket failed.
-    pub fn handle_failure(&mut self, side: Side, failure: SocketFailure, now: Instant, out: &mut Output) {
-        let _ = (side, failure, now, out);
-        todo!()
-    }
-
-    /// `now` may have reached the deadline; harmless if it has not.
-    pub fn handle_deadline(&mut self, now: Instant, out: &mut Output) {
-        let _ = (now, out);
-        todo!()
-    }
-
-    /// The worker's patience ends (`worker_shutdown_timeout`): close.
-    pub fn handle_shutdown_timeout(&mut self) {
-        todo!()
-    }
-
-    /// The next thing to do, until `None`.
-    pub fn poll_action(&mut self) -> Option<Action> {
-        todo!()
-    }
-
-    /// When to call `handle_deadline`. Moves with every byte: re-arm lazily.
-    pub fn poll_deadline(&self) -> Option<Instant> {
-        todo!()
-    }
-
-    /// How many bytes have passed in each direction, in clear.
-    pub fn traffic(&self) -> Traffic {
-        todo!()
-    }
-
-    /// What log lines show beside the event.
-    pub fn log_context(&self) -> &LogContext {
-        todo!()
-    }
+/// One leg: how to speak to it, and what became of it.
+#[derive(Debug)]
+struct Leg {
+    transport: Transport,
+    /// The peer sends no more.
+    has_ended: bool,
+    /// Bytes read from it, in clear.
+    received: u64,
 }
 
 /// What a relay has passed on, in bytes without TLS; what was read too early during the login counts too.
@@ -81,3 +52,194 @@ pub struct Traffic {
     /// From the backend to the client.
     pub to_client: u64,
 }
+
+impl Relay {
+    /// Takes over from a session. `traffic` is what the session itself has passed on already.
+    pub(crate) fn new(
+        client: Transport,
+        backend: Transport,
+        traffic: Traffic,
+        limits: IdleLimits,
+        log_context: LogContext,
+        now: Instant,
+    ) -> Self {
+        Self {
+            client: Leg { transport: client, has_ended: false, received: traffic.from_client },
+            backend: Leg { transport: backend, has_ended: false, received: traffic.to_client },
+            last_activity: now,
+            limits,
+            actions: ActionQueue::default(),
+            log_context,
+            is_over: false,
+        }
+    }
+
+    /// Takes all of `wire`, as read from this leg's socket; what the other leg should get is appended to `out`.
+    pub fn handle_input(&mut self, side: Side, wire: &mut [u8], now: Instant, out: &mut Output) {
+        self.actions.begin_change();
+        if self.is_over || wire.is_empty() {
+            return;
+        }
+        self.last_activity = now;
+        let (from, to, back, forth) = match side {
+            Side::Client => (&mut self.client, &mut self.backend, &mut out.client, &mut out.backend),
+            Side::Backend => (&mut self.backend, &mut self.client, &mut out.backend, &mut out.client),
+        };
+        if from.has_ended {
+            return;
+        }
+        let received = &mut from.received;
+        let outcome = from.transport.receive(wire, back, &mut |plaintext| {
+            *received += plaintext.len() as u64;
+            to.transport.send(plaintext, forth);
+        });
+        if let Err(error) = outcome {
+            self.actions.log(Event::TlsFailed(side, error.to_string().into()), Some(reading(side)));
+            self.end(None, out);
+        } else if from.transport.is_closed_by_peer() {
+            self.end_of_input(side, out);
+        }
+    }
+
+    /// Whether bytes of this leg pass unchanged (plain on both legs): the caller may then write them itself, without
+    /// `handle_input`, and report them with [`handle_passed`](Self::handle_passed).
+    pub fn is_transparent(&self) -> bool {
+        self.client.transport.is_plain() && self.backend.transport.is_plain()
+    }
+
+    /// `count` bytes read from this leg were passed on by the caller. Leads to no action.
+    pub fn handle_passed(&mut self, side: Side, count: usize, now: Instant) {
+        self.last_activity = now;
+        self.leg(side).received += count as u64;
+    }
+
+    /// This leg's peer has closed its sending direction.
+    pub fn handle_eof(&mut self, side: Side, now: Instant, out: &mut Output) {
+        self.actions.begin_change();
+        if !self.is_over {
+            self.last_activity = now;
+            self.end_of_input(side, out);
+        }
+    }
+
+    /// Reading from or writing to this leg's socket failed; the leg is gone.
+    pub fn handle_failure(&mut self, side: Side, failure: SocketFailure, now: Instant, out: &mut Output) {
+        let _ = now;
+        self.actions.begin_change();
+        if self.is_over {
+            return;
+        }
+        match failure {
+            SocketFailure::Receive(errno) => {
+                self.actions.log(Event::ReceiveFailed(side, errno), Some(reading(side)));
+            }
+            SocketFailure::Send(errno) => {
+                self.actions.log(Event::SendFailed(side, errno), Some(sending(side)));
+            }
+        }
+        self.end(Some(side), out);
+    }
+
+    /// `now` may have reached the deadline; harmless if it has not.
+    pub fn handle_deadline(&mut self, now: Instant, out: &mut Output) {
+        self.actions.begin_change();
+        if self.poll_deadline().is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        if !self.client.has_ended && !self.backend.has_ended {
+            self.actions.log(Event::ClientTimedOut, Some(Stage::Proxying));
+        }
+        self.end(None, out);
+    }
+
+    /// The worker's patience ends (`worker_shutdown_timeout`): close.
+    pub fn handle_shutdown_timeout(&mut self) {
+        self.actions.begin_change();
+        if !self.is_over {
+            self.actions.log(Event::ShutdownTimedOut, Some(Stage::Proxying));
+            // Closed without a word, as the peers' last bytes may be anywhere.
+            self.end(None, &mut Output::default());
+        }
+    }
+
+    /// The next thing to do, until `None`.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.poll()
+    }
+
+    /// When to call `handle_deadline`. Moves with every byte: re-arm lazily.
+    pub fn poll_deadline(&self) -> Option<Instant> {
+        if self.is_over {
+            return None;
+        }
+        let limit = if self.client.has_ended || self.backend.has_ended {
+            self.limits.half_closed.min(self.limits.open)
+        } else {
+            self.limits.open
+        };
+        self.last_activity.checked_add(limit)
+    }
+
+    /// How many bytes have passed in each direction, in clear.
+    pub fn traffic(&self) -> Traffic {
+        Traffic { from_client: self.client.received, to_client: self.backend.received }
+    }
+
+    /// What log lines show beside the event.
+    pub fn log_context(&self) -> &LogContext {
+        &self.log_context
+    }
+
+    /// One side sends no more; the first of the two ends only its own direction.
+    pub(crate) fn end_of_input(&mut self, side: Side, out: &mut Output) {
+        if std::mem::replace(&mut self.leg(side).has_ended, true) {
+            return;
+        }
+        let other = self.leg(side.other());
+        if other.has_ended {
+            self.end(None, out);
+        } else {
+            other.transport.close(out.side(side.other()));
+            self.actions.push(Action::Shutdown(side.other()));
+        }
+    }
+
+    /// Closes both legs; the one that failed without a word.
+    fn end(&mut self, failed: Option<Side>, out: &mut Output) {
+        self.actions.log(Event::Done, None);
+        for side in [Side::Client, Side::Backend] {
+            if failed == Some(side) {
+                self.actions.push(Action::Abort(side));
+            } else {
+                self.leg(side).transport.close(out.side(side));
+                self.actions.push(Action::Close(side));
+            }
+        }
+        self.actions.push(Action::Finish);
+        self.is_over = true;
+    }
+
+    fn leg(&mut self, side: Side) -> &mut Leg {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Backend => &mut self.backend,
+        }
+    }
+}
+
+fn reading(side: Side) -> Stage {
+    match side {
+        Side::Client => Stage::ReadingClient,
+        Side::Backend => Stage::ReadingBackend,
+    }
+}
+
+fn sending(side: Side) -> Stage {
+    match side {
+        Side::Client => Stage::SendingClient,
+        Side::Backend => Stage::SendingBackend,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+use super::*;
+use crate::action::Errno;
+use crate::address::ClientAddr;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A plain relay, its clock, and what it has to say.
+struct Driver {
+    relay: Relay,
+    start: Instant,
+}
+
+impl Driver {
+    fn new() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "a test's clock has to start somewhere")]
+        let start = Instant::now();
+        let log_context =
+            LogContext { client: ClientAddr::Unix, starttls: false, login: None, upstream: None };
+        let limits = IdleLimits { open: HOUR, half_closed: MINUTE };
+        let relay = Relay::new(
+            Transport::plain(),
+            Transport::plain(),
+            Traffic::default(),
+            limits,
+            log_context,
+            start,
+        );
+        Self { relay, start }
+    }
+
+    fn drain(&mut self) -> Vec<Action> {
+        std::iter::from_fn(|| self.relay.poll_action()).collect()
+    }
+
+    fn input(&mut self, side: Side, bytes: &[u8], after: Duration) -> Vec<u8> {
+        let mut out = Output::default();
+        self.relay.handle_input(side, &mut bytes.to_vec(), self.start + after, &mut out);
+        assert!(out.side(side).is_empty(), "nothing goes back");
+        assert_eq!(self.drain(), []);
+        out.side(side.other()).to_vec()
+    }
+
+    fn eof(&mut self, side: Side, after: Duration) -> Vec<Action> {
+        self.relay.handle_eof(side, self.start + after, &mut Output::default());
+        self.drain()
+    }
+
+    fn deadline(&mut self, after: Duration) -> Vec<Action> {
+        self.relay.handle_deadline(self.start + after, &mut Output::default());
+        self.drain()
+    }
+}
+
+fn close_all() -> [Action; 4] {
+    [
+        Action::Log(Event::Done, None),
+        Action::Close(Side::Client),
+        Action::Close(Side::Backend),
+        Action::Finish,
+    ]
+}
+
+#[test]
+fn bytes_pass_both_ways_and_are_counted() {
+    let mut driver = Driver::new();
+    assert!(driver.relay.is_transparent());
+    assert_eq!(driver.input(Side::Client, b"a1 SELECT x\r\n", MINUTE), b"a1 SELECT x\r\n");
+    assert_eq!(driver.input(Side::Backend, b"\0\xff\r", MINUTE), b"\0\xff\r");
+    driver.relay.handle_passed(Side::Backend, 1000, driver.start);
+    assert_eq!(driver.drain(), []);
+    assert_eq!(driver.relay.traffic(), Traffic { from_client: 13, to_client: 1003 });
+}
+
+#[test]
+fn activity_of_either_side_postpones_the_idle_limit() {
+    let mut driver = Driver::new();
+    assert_eq!(driver.relay.poll_deadline(), Some(driver.start + HOUR));
+    driver.input(Side::Backend, b"* 1 EXISTS\r\n", MINUTE);
+    assert_eq!(driver.relay.poll_deadline(), Some(driver.start + HOUR + MINUTE));
+    driver.relay.handle_passed(Side::Client, 1, driver.start + 2 * MINUTE);
+    driver.drain();
+    assert_eq!(driver.relay.poll_deadline(), Some(driver.start + HOUR + 2 * MINUTE));
+    assert_eq!(driver.deadline(HOUR + MINUTE), [], "too early");
+    let mut expected = vec![Action::Log(Event::ClientTimedOut, Some(Stage::Proxying))];
+    expected.extend(close_all());
+    assert_eq!(driver.deadline(HOUR + 2 * MINUTE), expected);
+    assert_eq!(driver.relay.poll_deadline(), None);
+}
+
+#[test]
+fn the_end_of_one_side_leaves_the_other_direction_open() {
+    for side in [Side::Client, Side::Backend] {
+        let mut driver = Driver::new();
+        assert_eq!(driver.eof(side, MINUTE), [Action::Shutdown(side.other())]);
+        assert_eq!(driver.eof(side, MINUTE), [], "said twice");
+        assert_eq!(driver.input(side.other(), b"answer", 2 * MINUTE - Duration::from_secs(1)), b"answer");
+        assert_eq!(driver.eof(side.other(), 2 * MINUTE), close_all());
+    }
+}
+
+#[test]
+fn half_closed_silence_ends_sooner_and_without_a_complaint() {
+    let mut driver = Driver::new();
+    driver.eof(Side::Backend, MINUTE);
+    assert_eq!(driver.relay.poll_deadline(), Some(driver.start + 2 * MINUTE));
+    assert_eq!(driver.deadline(2 * MINUTE), close_all());
+}
+
+#[test]
+fn a_failed_leg_is_dropped_and_the_other_closed() {
+    let errno = Errno(104);
+    for (side, failure, event, stage) in [
+        (
+            Side::Client,
+            SocketFailure::Receive(errno),
+            Event::ReceiveFailed(Side::Client, errno),
+            Stage::ReadingClient,
+        ),
+        (
+            Side::Backend,
+            SocketFailure::Receive(errno),
+            Event::ReceiveFailed(Side::Backend, errno),
+            Stage::ReadingBackend,
+        ),
+        (
+            Side::Client,
+            SocketFailure::Send(errno),
+            Event::SendFailed(Side::Client, errno),
+            Stage::SendingClient,
+        ),
+        (
+            Side::Backend,
+            SocketFailure::Send(errno),
+            Event::SendFailed(Side::Backend, errno),
+            Stage::SendingBackend,
+        ),
+    ] {
+        let mut driver = Driver::new();
+        driver.relay.handle_failure(side, failure, driver.start, &mut Output::default());
+        let actions = driver.drain();
+        assert_eq!(actions[..2], [Action::Log(event, Some(stage)), Action::Log(Event::Done, None)]);
+        assert!(actions.contains(&Action::Abort(side)) && actions.contains(&Action::Close(side.other())));
+        assert_eq!(actions.last(), Some(&Action::Finish));
+    }
+}
+
+#[test]
+fn a_finished_relay_does_nothing_more() {
+    let mut driver = Driver::new();
+    driver.relay.handle_shutdown_timeout();
+    let actions = driver.drain();
+    assert_eq!(actions[0], Action::Log(Event::ShutdownTimedOut, Some(Stage::Proxying)));
+    assert_eq!(actions[1..], close_all());
+    assert_eq!(driver.input(Side::Client, b"late", MINUTE), b"");
+    assert_eq!(driver.eof(Side::Client, MINUTE), []);
+    assert_eq!(driver.deadline(2 * HOUR), []);
+    assert_eq!(driver.relay.traffic(), Traffic::default());
+}
