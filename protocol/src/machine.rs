@@ -4,6 +4,10 @@
 //! in clear, to [`Context::reply`]. A backend-facing login takes one backend line at a time and answers with a
 //! [`BackendStep`]. Neither sees TLS, wire bytes, timers or sockets.
 
+mod dispatch;
+
+pub(crate) use self::dispatch::{Login, Machine};
+
 use crate::action::Action;
 use crate::address::ClientAddr;
 use crate::auth::Credentials;

@@ -1,0 +1,205 @@
+//! Connecting the backend, logging in to it, and the moment before the relay (spec/protocols.md section 9).
+
+use std::time::Instant;
+
+use crate::action::{Action, ConnectFailure};
+use crate::auth::{Accepted, AuthFailure, Credentials};
+use crate::config::{Protocol, ProxyProtocol};
+use crate::deadline::Timer;
+use crate::event::{Event, Stage};
+use crate::line::{self, Front, Pending};
+use crate::machine::{BackendContext, BackendLogin, BackendRefusal, BackendStep, Login};
+use crate::proxy_protocol;
+use crate::relay::Traffic;
+use crate::session::core::Core;
+use crate::session::login::{self, Sleeping};
+use crate::session::phase::Phase;
+
+/// Room for any command of a usual login.
+const COMMAND_ROOM: usize = 1024;
+
+/// Waits for the connection.
+#[derive(Debug)]
+pub(super) struct Connecting {
+    login: BackendLogin,
+}
+
+impl Connecting {
+    /// The auth server let the client in. `timeout` covers everything up to the relay.
+    pub(super) fn begin(
+        accepted: Accepted,
+        credentials: &Credentials,
+        core: &mut Core,
+        now: Instant,
+    ) -> Phase {
+        let login = accepted.login.unwrap_or_else(|| credentials.login().to_vec());
+        let password = accepted.password.or_else(|| credentials.password().cloned());
+        login::set_login(&login, core);
+        core.log_context.upstream = Some(accepted.backend.name);
+        if password.is_none() && core.protocol() != Protocol::Smtp {
+            return login::on_failure(AuthFailure::NoPassword, core, now);
+        }
+        core.stage = Stage::Connecting;
+        let limit = core.server.timeout;
+        core.start(Action::Connect(accepted.backend.address), Timer::Backend, now, limit);
+        let client = core.log_context.client;
+        let client_host = core.client_host.clone().unwrap_or_default();
+        Phase::Connecting(Self { login: BackendLogin { login, password, client, client_host } })
+    }
+
+    /// The connection is there, or will not be.
+    pub(super) fn on_connected(
+        self,
+        outcome: Result<(), ConnectFailure>,
+        core: &mut Core,
+        now: Instant,
+    ) -> Phase {
+        let _ = now;
+        if let Err(failure) = outcome {
+            core.log(Event::ConnectFailed(failure));
+            return core.internal_error();
+        }
+        core.backend_opened();
+        if core.server.proxy_protocol != ProxyProtocol::Off {
+            let client = core.log_context.client;
+            proxy_protocol::write(
+                core.server.proxy_protocol,
+                client,
+                core.local,
+                core.tls.as_ref(),
+                &mut core.command,
+            );
+        }
+        core.stage = Stage::ReadingResponse;
+        let login = core.machine.backend(self.login);
+        Phase::LoggingIn(LoggingIn { login, received: Pending::default(), used: 0 })
+    }
+}
+
+/// Logs in, line by line.
+#[derive(Debug)]
+pub(super) struct LoggingIn {
+    login: Login,
+    /// The beginning of a line.
+    received: Pending,
+    /// Bytes that the lines of an unfinished reply had so far.
+    used: usize,
+}
+
+impl LoggingIn {
+    /// How many bytes to read from the backend at most.
+    pub(super) fn input_limit(&self, core: &Core) -> usize {
+        core.server.proxy_buffer.saturating_sub(self.received.len())
+    }
+
+    /// Takes backend bytes. What comes behind a line that we answer, and before the answer can have arrived, is no
+    /// reply to it: it ends the login, as does a reply over `proxy_buffer`.
+    pub(super) fn on_backend(mut self, bytes: &[u8], core: &mut Core, now: Instant) -> Phase {
+        let joined = self.received.join(bytes);
+        let mut rest: &[u8] = &joined;
+        let mut has_answered = false;
+        while !rest.is_empty() {
+            if has_answered && !self.login.is_unsolicited(rest) {
+                return surplus(rest, core);
+            }
+            let (line, length) = match line::front(rest, core.server.proxy_buffer.saturating_sub(self.used)) {
+                Front::Line(line, length) => (line, length),
+                Front::Partial => break,
+                Front::TooLong => {
+                    core.actions.log(Event::BackendReplyTooLong(rest.to_vec()), Some(Stage::ReadingResponse));
+                    return core.internal_error();
+                }
+            };
+            rest = &rest[length..];
+            let written = core.command.len();
+            let step = self.ask(line, core);
+            let is_answered = core.command.len() > written;
+            has_answered |= is_answered;
+            self.used = if is_answered { 0 } else { self.used + length };
+            match step {
+                BackendStep::Continue => {}
+                BackendStep::LoggedIn => return Relaying::begin(rest, core),
+                BackendStep::Refused(refusal) => return self.on_refused(refusal, core, now),
+                BackendStep::Failed => return core.internal_error(),
+            }
+        }
+        self.received.append(rest);
+        Phase::LoggingIn(self)
+    }
+
+    fn ask(&mut self, line: &[u8], core: &mut Core) -> BackendStep {
+        // Growing would leave copies of a password in freed memory.
+        core.command.reserve(COMMAND_ROOM);
+        let mut log = Vec::new();
+        let mut context = BackendContext {
+            server: &core.server,
+            command: &mut core.command,
+            reply: &mut core.reply,
+            stage: &mut core.stage,
+            log: &mut log,
+        };
+        let step = self.login.on_line(line, &mut context);
+        core.actions.append(&mut log);
+        step
+    }
+
+    /// With `proxy_pass_error_message` the client sees the refusal, and after a clean one it may try again.
+    fn on_refused(mut self, refusal: BackendRefusal, core: &mut Core, now: Instant) -> Phase {
+        let passed = core.server.pass_error_message;
+        let event = Event::BackendRefused { text: refusal.text, passed };
+        core.actions.log(event, Some(Stage::ReadingResponse));
+        self.login.on_quit(&mut core.command);
+        if !passed {
+            return core.internal_error();
+        }
+        if !refusal.clean {
+            core.reply.extend_from_slice(&refusal.reply);
+            return core.close();
+        }
+        core.deadlines.clear(Timer::Backend);
+        core.close_backend();
+        Sleeping::after_backend_refusal(refusal.reply, core, now)
+    }
+}
+
+fn surplus(rest: &[u8], core: &mut Core) -> Phase {
+    let text = rest.strip_suffix(b"\n").unwrap_or(rest);
+    let text = text.strip_suffix(b"\r").unwrap_or(text).to_vec();
+    core.actions.log(Event::BackendRefused { text, passed: false }, Some(Stage::ReadingResponse));
+    core.internal_error()
+}
+
+/// Logged in: from here on bytes only pass, in both directions.
+#[derive(Debug)]
+pub(super) struct Relaying {
+    /// What has passed already.
+    pub(super) traffic: Traffic,
+    /// The backend sends no more.
+    pub(super) backend_ended: bool,
+}
+
+impl Relaying {
+    /// `surplus` is what the backend said behind its last reply; what the client said behind its login goes first.
+    fn begin(surplus: &[u8], core: &mut Core) -> Phase {
+        core.deadlines.clear_all();
+        core.actions.log(Event::LoggedIn, None);
+        core.actions.push(Action::Relay);
+        let said = core.inbox.take();
+        core.command.extend_from_slice(&said);
+        core.reply.extend_from_slice(surplus);
+        let traffic = Traffic { from_client: said.len() as u64, to_client: surplus.len() as u64 };
+        Phase::Relaying(Self { traffic, backend_ended: false })
+    }
+
+    pub(super) fn on_client(mut self, bytes: &[u8], core: &mut Core) -> Phase {
+        self.traffic.from_client += bytes.len() as u64;
+        core.command.extend_from_slice(bytes);
+        Phase::Relaying(self)
+    }
+
+    pub(super) fn on_backend(mut self, bytes: &[u8], core: &mut Core) -> Phase {
+        self.traffic.to_client += bytes.len() as u64;
+        core.reply.extend_from_slice(bytes);
+        Phase::Relaying(self)
+    }
+}

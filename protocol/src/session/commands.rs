@@ -1,0 +1,117 @@
+//! The command loop: cuts what the client says into lines and literals, and does what the machine makes of them.
+
+use std::time::Instant;
+
+use crate::deadline::Timer;
+use crate::event::{Event, Stage};
+use crate::line::{self, Front};
+use crate::machine::{Expect, Step};
+use crate::session::core::Core;
+use crate::session::login::Authenticating;
+use crate::session::phase::Phase;
+
+/// Waits for commands.
+#[derive(Debug, Default)]
+pub(super) struct Commands {
+    /// Bytes that the lines and literals of an unfinished command had so far.
+    used: usize,
+}
+
+impl Commands {
+    /// Gives the client `timeout` from now to log in.
+    pub(super) fn start(core: &mut Core, now: Instant) -> Phase {
+        let timeout = core.server.timeout;
+        core.deadlines.arm(Timer::Client, now, timeout);
+        Self::go_on(core, now)
+    }
+
+    /// Goes on with what the client has said meanwhile, the deadline as it is.
+    pub(super) fn go_on(core: &mut Core, now: Instant) -> Phase {
+        core.stage = Stage::Auth;
+        if core.is_shutting_down {
+            core.ask(|machine, context| machine.on_shutdown(context));
+            return core.close();
+        }
+        let said = core.inbox.take();
+        let phase = Self::default().on_client(&said, core, now);
+        let waits_for_more = matches!(phase, Phase::Commands(_) | Phase::StartTls);
+        if waits_for_more && core.client_ended { core.close() } else { phase }
+    }
+
+    /// Takes client bytes: straight from the lent buffer, unless an unfinished command waits for them.
+    pub(super) fn on_client(mut self, bytes: &[u8], core: &mut Core, now: Instant) -> Phase {
+        let joined = core.inbox.join(bytes);
+        let mut rest: &[u8] = &joined;
+        loop {
+            let replied = core.reply.len();
+            let step = match self.take_front(&mut rest, core) {
+                Taken::Step(step) => step,
+                Taken::Partial => {
+                    core.inbox.append(rest);
+                    return Phase::Commands(self);
+                }
+            };
+            match step {
+                Step::Continue => {}
+                Step::StartTls if rest.is_empty() => {
+                    core.stage = Stage::StartingTls;
+                    core.log_context.starttls = true;
+                    return Phase::StartTls;
+                }
+                Step::StartTls => {
+                    core.reply.truncate(replied);
+                    core.log(Event::PlaintextAfterStartTls);
+                    core.ask(|machine, context| machine.on_plaintext_after_starttls(context));
+                    return core.close();
+                }
+                Step::Authenticate(credentials) => {
+                    core.inbox.append(rest);
+                    return Authenticating::begin(credentials, core, now);
+                }
+                Step::Close => return core.close(),
+            }
+        }
+    }
+
+    /// Hands the machine the line or literal at the front of `rest`, once it is complete.
+    fn take_front(&mut self, rest: &mut &[u8], core: &mut Core) -> Taken {
+        let limit = core.server.client_buffer.saturating_sub(self.used);
+        let expected = core.machine.expect();
+        let (front, length) = match expected {
+            Expect::Line => match line::front(rest, limit) {
+                Front::Line(line, length) => (line, length),
+                Front::Partial => return Taken::Partial,
+                Front::TooLong => return overflow(rest, limit, core),
+            },
+            Expect::Literal(length) if length > limit => return overflow(rest, limit, core),
+            Expect::Literal(length) if length > rest.len() => return Taken::Partial,
+            Expect::Literal(length) => (&rest[..length], length),
+        };
+        *rest = &rest[length..];
+        let step = core.ask(|machine, context| match expected {
+            Expect::Line => machine.on_line(front, context),
+            Expect::Literal(_) => machine.on_literal(front, context),
+        });
+        // A command goes on behind a line that announces a literal, and behind every literal.
+        let is_unfinished =
+            matches!(expected, Expect::Literal(_)) || matches!(core.machine.expect(), Expect::Literal(_));
+        self.used = if is_unfinished { self.used + length } else { 0 };
+        Taken::Step(step)
+    }
+}
+
+/// What became of the bytes at the front.
+enum Taken {
+    /// The machine has had them.
+    Step(Step),
+    /// More must come.
+    Partial,
+}
+
+/// What follows a command that is too long cannot be told from its rest, so the session ends.
+fn overflow(rest: &[u8], limit: usize, core: &mut Core) -> Taken {
+    // Only what fits: the log must not depend on how the bytes were split.
+    let received = &rest[..rest.len().min(limit)];
+    core.ask(|machine, context| machine.on_overflow(received, context));
+    Taken::Step(Step::Close)
+}

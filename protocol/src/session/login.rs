@@ -1,0 +1,172 @@
+//! Asking the auth server, and what its answers lead to (spec/auth-http-and-ops.md sections 5 to 7).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::action::Action;
+use crate::auth::{AuthFailure, AuthReply, AuthRequest, Credentials, Refusal};
+use crate::deadline::Timer;
+use crate::event::{Event, Stage};
+use crate::session::backend::Connecting;
+use crate::session::commands::Commands;
+use crate::session::core::Core;
+use crate::session::phase::Phase;
+
+/// The longest silence an auth server can order.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+/// The pause before asking again where the auth server says WAIT and names no time.
+const DEFAULT_WAIT: Duration = Duration::from_secs(1);
+/// How often one login may be told to WAIT.
+const MOST_WAITS: u32 = 10;
+/// The silence before a backend's refusal is shown, against guessing passwords at full speed.
+const REFUSAL_DELAY: Duration = Duration::from_secs(2);
+
+/// One login attempt at the auth server. Nothing of it outlives the attempt.
+#[derive(Debug)]
+pub(super) struct Authenticating {
+    credentials: Arc<Credentials>,
+    /// How often the auth server has said WAIT.
+    waits: u32,
+}
+
+impl Authenticating {
+    /// Starts an attempt. `timeout` stops here; the client is heard again afterwards.
+    pub(super) fn begin(credentials: Credentials, core: &mut Core, now: Instant) -> Phase {
+        core.attempts = core.attempts.saturating_add(1);
+        core.deadlines.clear(Timer::Client);
+        set_login(credentials.login(), core);
+        Self { credentials: Arc::new(credentials), waits: 0 }.ask(core, now)
+    }
+
+    fn ask(self, core: &mut Core, now: Instant) -> Phase {
+        core.stage = Stage::HttpAuth;
+        let request = AuthRequest {
+            credentials: Arc::clone(&self.credentials),
+            protocol: core.protocol(),
+            attempt: core.attempts,
+            client: core.log_context.client,
+            client_host: core.client_host.clone(),
+            proxy: core.proxy.clone(),
+            tls: core.tls.clone(),
+        };
+        let limit = core.server.auth_timeout;
+        core.start(Action::Authenticate(Box::new(request)), Timer::Auth, now, limit);
+        Phase::Authenticating(self)
+    }
+
+    /// The auth server has answered, or will not.
+    pub(super) fn on_reply(
+        self,
+        reply: Result<AuthReply, AuthFailure>,
+        core: &mut Core,
+        now: Instant,
+    ) -> Phase {
+        core.deadlines.clear(Timer::Auth);
+        match reply {
+            Ok(AuthReply::Accepted(accepted)) => Connecting::begin(accepted, &self.credentials, core, now),
+            Ok(AuthReply::Refused(refusal)) => on_refused(refusal, core, now),
+            Ok(AuthReply::Wait(pause)) => self.on_wait(pause, core, now),
+            Err(failure) => on_failure(failure, core, now),
+        }
+    }
+
+    fn on_wait(self, pause: Duration, core: &mut Core, now: Instant) -> Phase {
+        let waits = self.waits + 1;
+        if waits > MOST_WAITS {
+            return on_failure(AuthFailure::TooManyWaits, core, now);
+        }
+        let pause = if pause.is_zero() { DEFAULT_WAIT } else { pause };
+        Sleeping::AskAgain(Self { waits, ..self }).begin(pause, core, now)
+    }
+}
+
+/// What follows a silence.
+#[derive(Debug)]
+pub(super) enum Sleeping {
+    /// The same question to the auth server (`Auth-Status: WAIT`).
+    AskAgain(Authenticating),
+    /// The reply to a login that the auth server refused (`Auth-Wait`).
+    Refused(Refusal),
+    /// The reply of a backend that refused the login.
+    RefusedByBackend(Vec<u8>),
+}
+
+impl Sleeping {
+    fn begin(self, pause: Duration, core: &mut Core, now: Instant) -> Phase {
+        core.deadlines.arm(Timer::Wait, now, pause.min(LONGEST_WAIT));
+        Phase::Sleeping(self)
+    }
+
+    /// The backend's refusal goes to the client, later.
+    pub(super) fn after_backend_refusal(reply: Vec<u8>, core: &mut Core, now: Instant) -> Phase {
+        core.stage = Stage::HttpAuth;
+        Self::RefusedByBackend(reply).begin(REFUSAL_DELAY, core, now)
+    }
+
+    /// The silence is over.
+    pub(super) fn on_wake(self, core: &mut Core, now: Instant) -> Phase {
+        match self {
+            Self::AskAgain(attempt) => return attempt.ask(core, now),
+            Self::Refused(refusal) => core.ask(|machine, context| machine.on_refused(&refusal, context)),
+            Self::RefusedByBackend(reply) => {
+                core.ask(|machine, context| machine.on_backend_refusal(&reply, context));
+            }
+        }
+        Commands::start(core, now)
+    }
+}
+
+fn on_refused(mut refusal: Refusal, core: &mut Core, now: Instant) -> Phase {
+    if let Some(login) = refusal.login.take() {
+        set_login(&login, core);
+    }
+    core.log(Event::LoginRefused(refusal.text.clone()));
+    match refusal.wait {
+        Some(pause) if !pause.is_zero() => Sleeping::Refused(refusal).begin(pause, core, now),
+        Some(_) | None => {
+            core.ask(|machine, context| machine.on_refused(&refusal, context));
+            core.close()
+        }
+    }
+}
+
+/// No usable answer: an auth server that is away may come back, so the client may try again; one that talks nonsense
+/// is an internal error.
+pub(super) fn on_failure(failure: AuthFailure, core: &mut Core, now: Instant) -> Phase {
+    let is_outage = is_outage(&failure);
+    core.log(Event::AuthFailed(failure));
+    if !is_outage {
+        return core.internal_error();
+    }
+    core.ask(|machine, context| machine.on_unavailable(context));
+    Commands::start(core, now)
+}
+
+fn is_outage(failure: &AuthFailure) -> bool {
+    match failure {
+        AuthFailure::Connect(_)
+        | AuthFailure::Receive(_)
+        | AuthFailure::Send(_)
+        | AuthFailure::TimedOut
+        | AuthFailure::Closed
+        | AuthFailure::NoSlots(_) => true,
+        AuthFailure::InvalidResponse
+        | AuthFailure::InvalidHeader
+        | AuthFailure::TooBig
+        | AuthFailure::NoStatus
+        | AuthFailure::HttpStatus(_)
+        | AuthFailure::NoServerOrPort
+        | AuthFailure::NoPassword
+        | AuthFailure::InvalidServer(_)
+        | AuthFailure::InvalidPort(_)
+        | AuthFailure::InvalidCredentials
+        | AuthFailure::TooManyWaits => false,
+    }
+}
+
+/// The log shows the login that was last known and not empty.
+pub(super) fn set_login(login: &[u8], core: &mut Core) {
+    if !login.is_empty() {
+        core.log_context.login = Some(login.into());
+    }
+}

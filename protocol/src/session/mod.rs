@@ -1,0 +1,299 @@
+//! One proxied connection up to the login: a mail machine, two transports, deadlines.
+//!
+//! [`Session`] speaks wire bytes. Inside it everything is in clear: it decrypts what comes in, hands it to the phase
+//! the session is in, and encrypts what that phase wants said.
+//!
+//! ```text
+//! PROXY header -> TLS handshake -> client name (SMTP) -> greeting delay (SMTP) -> greeting
+//!     -> commands <-> STARTTLS handshake
+//!           |  ^
+//!           v  | refused, or no answer
+//!        authenticating <-> sleeping (WAIT, Auth-Wait)
+//!           |                  ^
+//!           v                  | refused, and the client may see it
+//!        connecting -> logging in to the backend -> Relay
+//! ```
+//!
+//! From everywhere the session can end: [`Action::Close`] for each leg, then [`Action::Finish`].
+
+mod backend;
+mod commands;
+mod core;
+mod login;
+mod opening;
+mod phase;
+
+use std::time::Instant;
+
+use self::core::Core;
+use self::opening::ProxyHeader;
+use self::phase::Phase;
+use crate::action::{Action, Completion, Errno, Output, Side};
+use crate::address::Origin;
+use crate::config::Listener;
+use crate::event::{Event, LogContext};
+use crate::line::Pending;
+use crate::proxy_protocol::{self, Parsed};
+use crate::relay::{IdleLimits, Relay, Traffic};
+use crate::transport::Transport;
+
+/// A TLS record on the wire: its header, 16 KiB, and what a cipher may add (RFC 8446 section 5.2).
+const LARGEST_RECORD: usize = 5 + (16 << 10) + 256;
+/// More than the longest PROXY header that is accepted.
+const LARGEST_PROXY_HEADER: usize = 4096;
+
+/// A session from accept to login. See the [crate documentation](crate) for the contract.
+#[derive(Debug)]
+pub struct Session {
+    client: Transport,
+    backend: Transport,
+    phase: Phase,
+    core: Core,
+}
+
+/// How a leg's socket failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketFailure {
+    /// Reading failed.
+    Receive(Errno),
+    /// Writing failed.
+    Send(Errno),
+}
+
+impl Session {
+    /// Starts a session on an accepted connection; `out` may already hold the greeting.
+    pub fn open(listener: &Listener, origin: &Origin, now: Instant, out: &mut Output) -> Self {
+        let mut core = Core::new(listener, origin);
+        core.actions.begin_change();
+        let phase = opening::accept(listener.proxy_protocol, &mut core, now);
+        let mut session = Self { client: Transport::plain(), backend: Transport::plain(), phase, core };
+        session.settle(out);
+        session
+    }
+
+    /// Takes all of `wire`, as read from this leg's socket; records are decrypted in place.
+    pub fn handle_input(&mut self, side: Side, wire: &mut [u8], now: Instant, out: &mut Output) {
+        self.core.actions.begin_change();
+        match side {
+            Side::Client if matches!(self.phase, Phase::ProxyHeader(_)) => {
+                self.receive_proxy_header(wire, now, out);
+            }
+            Side::Client => self.receive_from_client(wire, now, out),
+            Side::Backend => self.receive_from_backend(wire, now, out),
+        }
+        self.settle(out);
+    }
+
+    /// This leg's peer has closed its sending direction.
+    pub fn handle_eof(&mut self, side: Side, now: Instant, out: &mut Output) {
+        let _ = now;
+        self.core.actions.begin_change();
+        self.advance(|phase, core| match side {
+            Side::Client => phase.on_client_eof(core),
+            Side::Backend => phase.on_backend_eof(core),
+        });
+        self.settle(out);
+    }
+
+    /// Reading from or writing to this leg's socket failed; the leg is gone.
+    pub fn handle_failure(&mut self, side: Side, failure: SocketFailure, now: Instant, out: &mut Output) {
+        let _ = now;
+        self.core.actions.begin_change();
+        self.advance(|phase, core| phase.on_failure(side, failure, core));
+        self.settle(out);
+    }
+
+    /// The outcome of an action that takes time.
+    pub fn handle_completion(&mut self, completion: Completion, now: Instant, out: &mut Output) {
+        self.core.actions.begin_change();
+        self.advance(|phase, core| phase.on_completion(completion, core, now));
+        self.settle(out);
+    }
+
+    /// `now` may have reached the deadline; harmless if it has not.
+    pub fn handle_deadline(&mut self, now: Instant, out: &mut Output) {
+        self.core.actions.begin_change();
+        while let Some(timer) = self.core.deadlines.take_expired(now) {
+            self.advance(|phase, core| phase.on_timer(timer, core, now));
+        }
+        self.settle(out);
+    }
+
+    /// The worker shuts down gracefully: a session that waits for a command ends now, a running login goes on.
+    pub fn handle_shutdown(&mut self, now: Instant, out: &mut Output) {
+        let _ = now;
+        self.core.actions.begin_change();
+        self.advance(Phase::on_shutdown);
+        self.settle(out);
+    }
+
+    /// The next thing to do, until `None`.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.core.actions.poll()
+    }
+
+    /// When to call `handle_deadline`.
+    pub fn poll_deadline(&self) -> Option<Instant> {
+        self.core.deadlines.earliest()
+    }
+
+    /// Whether this leg's socket should be read now.
+    pub fn wants_input(&self, side: Side) -> bool {
+        self.input_limit(side) > 0
+    }
+
+    /// How many bytes to read from this leg's socket at most; zero: do not read it now.
+    ///
+    /// A caller that keeps to it bounds what a session retains to its configured buffers (under TLS: plus one
+    /// record). One that reads more loses nothing: every byte handed in is kept.
+    pub fn input_limit(&self, side: Side) -> usize {
+        match (side, &self.phase) {
+            (_, Phase::Relaying(_) | Phase::Closed) => 0,
+            (Side::Client, _) if self.core.client_ended => 0,
+            (Side::Client, Phase::ProxyHeader(header)) => {
+                LARGEST_PROXY_HEADER.saturating_sub(header.received.len())
+            }
+            (Side::Client, _) => {
+                let room = self.core.server.client_buffer.saturating_sub(self.core.inbox.len());
+                if room > 0 && !self.client.is_plain() { LARGEST_RECORD } else { room }
+            }
+            (Side::Backend, Phase::LoggingIn(login)) => login.input_limit(&self.core),
+            (Side::Backend, _) => 0,
+        }
+    }
+
+    /// What log lines show beside the event.
+    pub fn log_context(&self) -> &LogContext {
+        &self.core.log_context
+    }
+
+    /// After [`Action::Relay`]: drops machine and credentials, keeps the transports.
+    pub fn into_relay(self, now: Instant, out: &mut Output) -> Relay {
+        let Self { client, backend, phase, core } = self;
+        let (traffic, backend_ended) = if let Phase::Relaying(relaying) = phase {
+            (relaying.traffic, relaying.backend_ended)
+        } else {
+            debug_assert!(false, "into_relay without Action::Relay");
+            (Traffic::default(), true)
+        };
+        let limits = IdleLimits { open: core.server.proxy_timeout, half_closed: core.server.timeout };
+        let mut relay = Relay::new(client, backend, traffic, limits, core.log_context, now);
+        if core.client_ended {
+            relay.end_of_input(Side::Client, out);
+        }
+        if backend_ended {
+            relay.end_of_input(Side::Backend, out);
+        }
+        relay
+    }
+
+    /// Moves the phase on, by value.
+    fn advance(&mut self, step: impl FnOnce(Phase, &mut Core) -> Phase) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Closed);
+        self.phase = step(phase, &mut self.core);
+    }
+
+    /// The PROXY header is in clear, whatever follows it.
+    fn receive_proxy_header(&mut self, wire: &mut [u8], now: Instant, out: &mut Output) {
+        let Phase::ProxyHeader(header) = &mut self.phase else { return };
+        if header.received.is_empty() {
+            return self.on_proxy_header(wire, now, out);
+        }
+        header.received.append(wire);
+        let mut joined = header.received.take();
+        self.on_proxy_header(&mut joined, now, out);
+    }
+
+    /// Looks at all that has come so far, and passes on what follows the header.
+    fn on_proxy_header(&mut self, bytes: &mut [u8], now: Instant, out: &mut Output) {
+        match proxy_protocol::parse(bytes) {
+            Parsed::Incomplete => {
+                let mut received = Pending::default();
+                received.append(bytes);
+                self.phase = Phase::ProxyHeader(ProxyHeader { received });
+            }
+            Parsed::Done { addresses, length } => {
+                self.advance(|_, core| opening::on_proxy_header(addresses, core, now));
+                self.start_tls_if_due();
+                self.receive_from_client(&mut bytes[length..], now, out);
+            }
+            Parsed::Failed(event) => {
+                self.core.log(event);
+                self.advance(|_, core| core.close());
+            }
+        }
+    }
+
+    fn receive_from_client(&mut self, wire: &mut [u8], now: Instant, out: &mut Output) {
+        if wire.is_empty() {
+            return;
+        }
+        let was_handshaking = self.client.is_handshaking();
+        let Self { client, phase, core, .. } = self;
+        let outcome = client.receive(wire, &mut out.client, &mut |plaintext| {
+            let current = std::mem::replace(phase, Phase::Closed);
+            *phase = current.on_client(plaintext, core, now);
+        });
+        if let Err(error) = outcome {
+            return self.tls_failed(error.to_string().into());
+        }
+        if was_handshaking && self.client.is_secured() {
+            self.core.tls = self.client.facts();
+            self.advance(|phase, core| phase.on_secured(core, now));
+        }
+        if self.client.is_closed_by_peer() && !self.core.client_ended {
+            self.advance(|phase, core| phase.on_client_eof(core));
+        }
+    }
+
+    fn receive_from_backend(&mut self, wire: &mut [u8], now: Instant, out: &mut Output) {
+        if wire.is_empty() {
+            return;
+        }
+        let Self { backend, phase, core, .. } = self;
+        let outcome = backend.receive(wire, &mut out.backend, &mut |plaintext| {
+            let current = std::mem::replace(phase, Phase::Closed);
+            *phase = current.on_backend(plaintext, core, now);
+        });
+        if let Err(error) = outcome {
+            self.core.log(Event::TlsFailed(Side::Backend, error.to_string().into()));
+            self.advance(|_, core| core.internal_error());
+        }
+    }
+
+    fn tls_failed(&mut self, reason: Box<str>) {
+        if !matches!(self.phase, Phase::Closed) {
+            self.core.log(Event::TlsFailed(Side::Client, reason));
+            self.advance(|_, core| core.close());
+        }
+    }
+
+    /// Ends every change: says what is to be said, in clear before a handshake, and takes leave under TLS.
+    fn settle(&mut self, out: &mut Output) {
+        if !self.core.reply.is_empty() {
+            self.client.send(&std::mem::take(&mut self.core.reply), &mut out.client);
+        }
+        if !self.core.command.is_empty() {
+            self.backend.send(&std::mem::take(&mut self.core.command), &mut out.backend);
+        }
+        self.start_tls_if_due();
+        if matches!(self.phase, Phase::Closed) && self.client.is_secured() {
+            self.client.close(&mut out.client);
+        }
+    }
+
+    /// Puts TLS under a leg whose phase waits for a handshake.
+    fn start_tls_if_due(&mut self) {
+        if !matches!(self.phase, Phase::Handshake | Phase::StartTls) || !self.client.is_plain() {
+            return;
+        }
+        let transport = match &self.core.server.tls {
+            Some(config) => Transport::server(config),
+            None => Err("no certificate is configured".into()),
+        };
+        match transport {
+            Ok(transport) => self.client = transport,
+            Err(reason) => self.tls_failed(reason),
+        }
+    }
+}

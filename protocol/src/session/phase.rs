@@ -1,0 +1,242 @@
+//! The phases of a session, and what each makes of an input that is not a line.
+
+use std::time::Instant;
+
+use crate::action::{Completion, DnsError, LookupFailure, Side};
+use crate::auth::AuthFailure;
+use crate::deadline::Timer;
+use crate::event::Event;
+use crate::session::SocketFailure;
+use crate::session::backend::{Connecting, LoggingIn, Relaying};
+use crate::session::commands::Commands;
+use crate::session::core::Core;
+use crate::session::login::{Authenticating, Sleeping};
+use crate::session::opening::{self, ProxyHeader};
+
+/// What the session is doing. Moved by value: a phase that is left takes its data with it.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// The PROXY header is still to come, or to be completed.
+    ProxyHeader(ProxyHeader),
+    /// `listen ... ssl`: the handshake before the greeting.
+    Handshake,
+    /// SMTP: the client's name is looked up.
+    Lookup,
+    /// SMTP: the client has to keep silent.
+    GreetingDelay,
+    /// The command loop.
+    Commands(Commands),
+    /// The handshake behind a positive reply to STARTTLS.
+    StartTls,
+    /// The auth server is asked.
+    Authenticating(Authenticating),
+    /// Silence before the reply to a failed login, or before asking again.
+    Sleeping(Sleeping),
+    /// The backend is being connected.
+    Connecting(Connecting),
+    /// The backend has the word.
+    LoggingIn(LoggingIn),
+    /// `Action::Relay` is out.
+    Relaying(Relaying),
+    /// `Action::Finish` is out.
+    Closed,
+}
+
+impl Phase {
+    /// Client bytes in clear.
+    pub(super) fn on_client(self, bytes: &[u8], core: &mut Core, now: Instant) -> Self {
+        match self {
+            Self::Commands(commands) => commands.on_client(bytes, core, now),
+            Self::GreetingDelay => opening::on_early_input(bytes, core),
+            Self::Relaying(relaying) => relaying.on_client(bytes, core),
+            Self::Closed => self,
+            // Before the handshake is over, during a lookup or a login: kept until somebody can read it.
+            Self::ProxyHeader(_)
+            | Self::Handshake
+            | Self::Lookup
+            | Self::StartTls
+            | Self::Authenticating(_)
+            | Self::Sleeping(_)
+            | Self::Connecting(_)
+            | Self::LoggingIn(_) => {
+                core.inbox.append(bytes);
+                self
+            }
+        }
+    }
+
+    /// Backend bytes in clear.
+    pub(super) fn on_backend(self, bytes: &[u8], core: &mut Core, now: Instant) -> Self {
+        match self {
+            Self::LoggingIn(login) => login.on_backend(bytes, core, now),
+            Self::Relaying(relaying) => relaying.on_backend(bytes, core),
+            // A leg that is closed already, or not open yet.
+            Self::ProxyHeader(_)
+            | Self::Handshake
+            | Self::Lookup
+            | Self::GreetingDelay
+            | Self::Commands(_)
+            | Self::StartTls
+            | Self::Authenticating(_)
+            | Self::Sleeping(_)
+            | Self::Connecting(_)
+            | Self::Closed => self,
+        }
+    }
+
+    /// The client's handshake is complete.
+    pub(super) fn on_secured(self, core: &mut Core, now: Instant) -> Self {
+        match self {
+            Self::Handshake => opening::start_mail(core, now),
+            Self::StartTls => {
+                core.machine.on_tls_started();
+                Commands::go_on(core, now)
+            }
+            Self::ProxyHeader(_)
+            | Self::Lookup
+            | Self::GreetingDelay
+            | Self::Commands(_)
+            | Self::Authenticating(_)
+            | Self::Sleeping(_)
+            | Self::Connecting(_)
+            | Self::LoggingIn(_)
+            | Self::Relaying(_)
+            | Self::Closed => self,
+        }
+    }
+
+    /// The client sends no more. With commands still unanswered the end is acted on behind them.
+    pub(super) fn on_client_eof(self, core: &mut Core) -> Self {
+        match self {
+            Self::ProxyHeader(header) => header.on_eof(core),
+            Self::Handshake | Self::StartTls => {
+                core.log(Event::ClosedInHandshake);
+                core.close()
+            }
+            Self::GreetingDelay | Self::Commands(_) => core.close(),
+            Self::Lookup
+            | Self::Authenticating(_)
+            | Self::Sleeping(_)
+            | Self::Connecting(_)
+            | Self::LoggingIn(_) => {
+                if core.inbox.is_empty() {
+                    return core.close();
+                }
+                core.client_ended = true;
+                self
+            }
+            Self::Relaying(_) => {
+                core.client_ended = true;
+                self
+            }
+            Self::Closed => self,
+        }
+    }
+
+    /// The backend sends no more.
+    pub(super) fn on_backend_eof(self, core: &mut Core) -> Self {
+        match self {
+            Self::LoggingIn(_) => {
+                core.log(Event::BackendClosed);
+                core.internal_error()
+            }
+            Self::Relaying(relaying) => Self::Relaying(Relaying { backend_ended: true, ..relaying }),
+            Self::ProxyHeader(_)
+            | Self::Handshake
+            | Self::Lookup
+            | Self::GreetingDelay
+            | Self::Commands(_)
+            | Self::StartTls
+            | Self::Authenticating(_)
+            | Self::Sleeping(_)
+            | Self::Connecting(_)
+            | Self::Closed => self,
+        }
+    }
+
+    /// A socket failed; its leg is gone.
+    pub(super) fn on_failure(self, side: Side, failure: SocketFailure, core: &mut Core) -> Self {
+        let is_concerned = match side {
+            Side::Client => !matches!(self, Self::Closed),
+            Side::Backend => matches!(self, Self::LoggingIn(_) | Self::Relaying(_)),
+        };
+        if !is_concerned {
+            return self;
+        }
+        core.log(match failure {
+            SocketFailure::Receive(errno) => Event::ReceiveFailed(side, errno),
+            SocketFailure::Send(errno) => Event::SendFailed(side, errno),
+        });
+        core.leg_is_gone(side);
+        match side {
+            Side::Client => core.close(),
+            Side::Backend => core.internal_error(),
+        }
+    }
+
+    /// What was asked for has come.
+    pub(super) fn on_completion(self, completion: Completion, core: &mut Core, now: Instant) -> Self {
+        if !core.stop_waiting() {
+            return self;
+        }
+        match (self, completion) {
+            (Self::Lookup, Completion::Resolved(name)) => opening::on_resolved(name, core, now),
+            (Self::Authenticating(attempt), Completion::Auth(reply)) => attempt.on_reply(reply, core, now),
+            (Self::Connecting(connecting), Completion::Connected(outcome)) => {
+                connecting.on_connected(outcome, core, now)
+            }
+            (phase, Completion::Resolved(_) | Completion::Auth(_) | Completion::Connected(_)) => {
+                debug_assert!(false, "a completion that was not asked for");
+                phase
+            }
+        }
+    }
+
+    /// A deadline has passed.
+    pub(super) fn on_timer(self, timer: Timer, core: &mut Core, now: Instant) -> Self {
+        match (timer, self) {
+            (Timer::Client, phase) => {
+                core.log(Event::ClientTimedOut);
+                if let Self::Commands(_) = phase {
+                    core.ask(|machine, context| machine.on_timeout(context));
+                }
+                core.close()
+            }
+            (Timer::Lookup, Self::Lookup) => {
+                core.cancel();
+                opening::on_resolved(Err(LookupFailure::Address(DnsError::TimedOut)), core, now)
+            }
+            (Timer::GreetingDelay, Self::GreetingDelay) => opening::greet(core, now),
+            (Timer::Auth, Self::Authenticating(attempt)) => {
+                core.cancel();
+                attempt.on_reply(Err(AuthFailure::TimedOut), core, now)
+            }
+            (Timer::Wait, Self::Sleeping(sleeping)) => sleeping.on_wake(core, now),
+            (Timer::Backend, Self::Connecting(_) | Self::LoggingIn(_)) => {
+                core.log(Event::BackendTimedOut);
+                core.cancel();
+                core.internal_error()
+            }
+            (Timer::Lookup | Timer::GreetingDelay | Timer::Auth | Timer::Wait | Timer::Backend, phase) => {
+                debug_assert!(false, "a timer that its phase did not clear");
+                phase
+            }
+        }
+    }
+
+    /// The worker stops: who waits for the client ends, who is logging in goes on.
+    pub(super) fn on_shutdown(self, core: &mut Core) -> Self {
+        match self {
+            Self::ProxyHeader(_) | Self::Handshake | Self::StartTls => core.close(),
+            Self::Lookup | Self::GreetingDelay | Self::Commands(_) => {
+                core.ask(|machine, context| machine.on_shutdown(context));
+                core.close()
+            }
+            Self::Authenticating(_) | Self::Sleeping(_) | Self::Connecting(_) | Self::LoggingIn(_) => {
+                core.is_shutting_down = true;
+                self
+            }
+            Self::Relaying(_) | Self::Closed => self,
+        }
+    }
+}
