@@ -1,0 +1,255 @@
+//! The backend: what it may say during the login, and what becomes of a session whose backend fails.
+
+mod support;
+
+use gatepost_protocol::action::{Action, Side};
+use gatepost_protocol::config::{ProxyProtocol, Server, StartTls};
+use support::Driver;
+use support::server::{imap, listener, pop3};
+use support::transcript::{check, check_in_turn};
+
+/// A backend that refuses the password, up to that refusal.
+const REFUSED_BY_BACKEND: &str = "
+    S: +OK POP3 ready
+    C: USER joe
+    S: +OK
+    C: PASS secret
+    ! authenticate 1 plain joe secret
+    > accepted 127.0.0.1:1100
+    ! connect 127.0.0.1:1100
+    > connected
+    B: +OK
+    P: USER joe
+    B: +OK
+    P: PASS secret
+    B: -ERR mailbox is locked
+    P: QUIT
+";
+
+#[test]
+fn a_backend_refusal_is_an_internal_error() {
+    let rest = "
+        ! log BackendRefused \"-ERR mailbox is locked\" passed=false
+        S: -ERR internal server error
+        ! close client
+        ! close backend
+        ! finish
+    ";
+    check(&listener(pop3(StartTls::Off)), &[REFUSED_BY_BACKEND, rest].concat());
+}
+
+#[test]
+fn a_backend_refusal_can_be_passed_on_and_the_login_tried_again() {
+    let rest = "
+        ! log BackendRefused \"-ERR mailbox is locked\" passed=true
+        ! close backend
+        > sleep 1
+        > sleep 1
+        S: -ERR mailbox is locked
+        C: USER joe
+        S: +OK
+        C: PASS other
+        ! authenticate 2 plain joe other
+    ";
+    let server = Server { pass_error_message: true, ..pop3(StartTls::Off) };
+    check(&listener(server), &[REFUSED_BY_BACKEND, rest].concat());
+}
+
+#[test]
+fn a_backend_that_is_busy_ends_the_session() {
+    let server = Server { pass_error_message: true, ..pop3(StartTls::Off) };
+    check(
+        &listener(server),
+        "
+        S: +OK POP3 ready
+        C: USER joe
+        S: +OK
+        C: PASS secret
+        ! authenticate 1 plain joe secret
+        > accepted 127.0.0.1:1100
+        ! connect 127.0.0.1:1100
+        > connected
+        B: -ERR try later
+        P: QUIT
+        S: -ERR try later
+        ! log BackendRefused \"-ERR try later\" passed=true
+        ! close client
+        ! close backend
+        ! finish
+        ",
+    );
+}
+
+#[test]
+fn a_backend_that_cannot_be_reached_is_an_internal_error() {
+    check(
+        &listener(imap(StartTls::Off)),
+        "
+        S: * OK IMAP4 ready
+        C: a1 LOGIN joe secret
+        ! authenticate 1 plain joe secret
+        > accepted 127.0.0.1:1143
+        ! connect 127.0.0.1:1143
+        > unreachable
+        S: a1 NO [UNAVAILABLE] internal server error
+        S: * BYE internal server error
+        ! log ConnectFailed(Refused(Errno(111))) while connecting to upstream
+        ! close client
+        ! finish
+        ",
+    );
+}
+
+#[test]
+fn a_backend_gets_the_clients_addresses_first() {
+    let server = Server { proxy_protocol: ProxyProtocol::V1, ..pop3(StartTls::Off) };
+    check(
+        &listener(server),
+        "
+        S: +OK POP3 ready
+        C: USER joe
+        S: +OK
+        C: PASS secret
+        ! authenticate 1 plain joe secret
+        > accepted 127.0.0.1:1100
+        ! connect 127.0.0.1:1100
+        > connected
+        P: PROXY TCP4 192.0.2.7 192.0.2.1 4711 143
+        B: +OK
+        P: USER joe
+        ",
+    );
+}
+
+#[test]
+fn untagged_responses_may_come_whenever_the_backend_likes() {
+    check(
+        &listener(imap(StartTls::Off)),
+        "
+        S: * OK IMAP4 ready
+        C: a1 LOGIN joe secret
+        ! authenticate 1 plain joe secret
+        > accepted 127.0.0.1:1143
+        ! connect 127.0.0.1:1143
+        > connected
+        B: * OK ready
+        P: a1 LOGIN {3}
+        B: * OK still ready
+        B: + go on
+        P: joe {6}
+        B: + go on
+        P: secret
+        B: * CAPABILITY IMAP4rev1
+        B: a1 OK done
+        S: * OK still ready
+        S: * CAPABILITY IMAP4rev1
+        S: a1 OK done
+        ! log LoggedIn
+        ! relay
+        ",
+    );
+}
+
+#[test]
+fn a_backend_has_one_timeout_for_connect_and_login() {
+    check_in_turn(
+        &listener(imap(StartTls::Off)),
+        "
+        S: * OK IMAP4 ready
+        C: a1 LOGIN joe secret
+        ! authenticate 1 plain joe secret
+        > accepted 127.0.0.1:1143
+        ! connect 127.0.0.1:1143
+        > sleep 60
+        S: a1 NO [UNAVAILABLE] internal server error
+        S: * BYE internal server error
+        ! log BackendTimedOut while connecting to upstream
+        ! cancel
+        ! close client
+        ! finish
+        ",
+    );
+    check_in_turn(
+        &listener(imap(StartTls::Off)),
+        "
+        S: * OK IMAP4 ready
+        C: a1 LOGIN joe secret
+        ! authenticate 1 plain joe secret
+        > accepted 127.0.0.1:1143
+        ! connect 127.0.0.1:1143
+        > sleep 40
+        > connected
+        > sleep 20
+        S: a1 NO [UNAVAILABLE] internal server error
+        S: * BYE internal server error
+        ! log BackendTimedOut while reading response from upstream
+        ! close client
+        ! close backend
+        ! finish
+        ",
+    );
+}
+
+/// A POP3 login up to the backend's greeting.
+const CONNECTED: &str = "
+    S: +OK POP3 ready
+    C: USER joe
+    S: +OK
+    C: PASS x
+    ! authenticate 1 plain joe x
+    > accepted 127.0.0.1:1100
+    ! connect 127.0.0.1:1100
+    > connected
+";
+
+/// The end of a login that the backend spoilt.
+const SPOILT: &str = "
+    S: -ERR internal server error
+    ! close client
+    ! close backend
+    ! finish
+";
+
+#[test]
+fn a_backend_that_closes_is_an_internal_error() {
+    let closes = "
+        B: +O\\
+        > eof backend
+        ! log BackendClosed while reading response from upstream
+    ";
+    check(&listener(pop3(StartTls::Off)), &[CONNECTED, closes, SPOILT].concat());
+}
+
+#[test]
+fn a_backend_that_answers_what_was_not_asked_is_an_internal_error() {
+    let mut driver = Driver::open(&listener(pop3(StartTls::Off)));
+    driver.input(Side::Client, b"USER joe\r\nPASS x\r\n");
+    support::transcript::order("accepted 127.0.0.1:1100", &mut driver);
+    support::transcript::order("connected", &mut driver);
+    driver.take_client();
+    driver.take_actions();
+    driver.input(Side::Backend, b"+OK ready\r\n+OK user\r\n+OK pass\r\n");
+    assert_eq!(driver.take_client(), "-ERR internal server error\r\n");
+    assert!(!driver.take_backend().contains("PASS"));
+    assert!(matches!(
+        &driver.take_actions()[..],
+        [Action::Log(..), Action::Close(Side::Client), Action::Close(Side::Backend), Action::Finish]
+    ));
+}
+
+#[test]
+fn a_backend_reply_over_the_buffer_is_an_internal_error() {
+    let mut driver = Driver::open(&listener(pop3(StartTls::Off)));
+    driver.input(Side::Client, b"USER joe\r\nPASS x\r\n");
+    support::transcript::order("accepted 127.0.0.1:1100", &mut driver);
+    support::transcript::order("connected", &mut driver);
+    assert_eq!(driver.input_limit(Side::Backend), 512);
+    driver.input(Side::Backend, &[b'x'; 500]);
+    assert_eq!(driver.input_limit(Side::Backend), 12);
+    driver.take_actions();
+    driver.input(Side::Backend, &[b'x'; 12]);
+    assert!(matches!(
+        &driver.take_actions()[..],
+        [Action::Log(..), Action::Close(Side::Client), Action::Close(Side::Backend), Action::Finish]
+    ));
+}

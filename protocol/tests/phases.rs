@@ -1,0 +1,341 @@
+//! Every phase of a session, and how it ends: deadlines, ends of input, failures, shutdown.
+
+mod support;
+
+use gatepost_protocol::action::{Action, Side};
+use gatepost_protocol::config::{Server, StartTls};
+use support::server::{behind_balancer, imap, listener, pop3, smtp};
+use support::transcript::{check, check_in_turn};
+use support::{Driver, SECOND};
+
+#[test]
+fn timeout_runs_absolutely_from_the_greeting() {
+    check_in_turn(
+        &listener(imap(StartTls::Off)),
+        "
+        S: * OK IMAP4 ready
+        > sleep 59
+        C: a1 NOOP
+        S: a1 OK completed
+        > sleep 1
+        S: * BYE Autologout; idle for too long
+        ! log ClientTimedOut while in auth state
+        ! close client
+        ! finish
+        ",
+    );
+    check_in_turn(
+        &listener(smtp(StartTls::Off)),
+        "
+        S: 220 mx.example ESMTP ready
+        > sleep 60
+        S: 421 4.4.2 mx.example Error: timeout exceeded
+        ! log ClientTimedOut while in auth state
+        ! close client
+        ! finish
+        ",
+    );
+    check_in_turn(
+        &listener(pop3(StartTls::Off)),
+        "
+        S: +OK POP3 ready
+        > sleep 60
+        ! log ClientTimedOut while in auth state
+        ! close client
+        ! finish
+        ",
+    );
+}
+
+#[test]
+fn timeout_stops_for_a_login_and_starts_anew_behind_it() {
+    let mut driver = Driver::open(&listener(imap(StartTls::Off)));
+    assert_eq!(driver.deadline_after(), Some(60 * SECOND));
+    driver.wait(50 * SECOND);
+    driver.input(Side::Client, b"a1 LOGIN joe secret\r\n");
+    assert_eq!(driver.deadline_after(), Some(80 * SECOND), "auth_http_timeout");
+    driver.wait(30 * SECOND);
+    assert_eq!(driver.deadline_after(), Some(140 * SECOND), "timeout, from the reply on");
+}
+
+#[test]
+fn a_wait_ordered_by_the_auth_server_has_a_limit() {
+    let mut driver = Driver::open(&listener(pop3(StartTls::Off)));
+    driver.input(Side::Client, b"USER joe\r\nPASS x\r\n");
+    support::transcript::order("refused 86400 no", &mut driver);
+    assert_eq!(driver.deadline_after(), Some(600 * SECOND));
+}
+
+#[test]
+fn the_end_of_a_client_without_a_word_left_ends_the_session() {
+    check_in_turn(
+        &listener(pop3(StartTls::Off)),
+        "
+        S: +OK POP3 ready
+        C: NOOP
+        S: +OK
+        C: NOO\\
+        > eof client
+        ! close client
+        ! finish
+        ",
+    );
+    check_in_turn(
+        &listener(pop3(StartTls::Off)),
+        "
+        S: +OK POP3 ready
+        C: USER joe
+        S: +OK
+        C: PASS x
+        ! authenticate 1 plain joe x
+        > eof client
+        ! cancel
+        ! close client
+        ! finish
+        ",
+    );
+    check_in_turn(
+        &listener(pop3(StartTls::Off)),
+        "
+        S: +OK POP3 ready
+        C: USER joe
+        S: +OK
+        C: PASS x
+        ! authenticate 1 plain joe x
+        > accepted 127.0.0.1:1100
+        ! connect 127.0.0.1:1100
+        > eof client
+        ! cancel
+        ! close client
+        ! finish
+        ",
+    );
+    check_in_turn(
+        &listener(pop3(StartTls::Off)),
+        "
+        S: +OK POP3 ready
+        C: USER joe
+        S: +OK
+        C: PASS x
+        ! authenticate 1 plain joe x
+        > accepted 127.0.0.1:1100
+        ! connect 127.0.0.1:1100
+        > connected
+        > eof client
+        ! close client
+        ! close backend
+        ! finish
+        ",
+    );
+}
+
+#[test]
+fn a_reset_is_logged_and_the_leg_dropped() {
+    check_in_turn(
+        &listener(pop3(StartTls::Off)),
+        "
+        S: +OK POP3 ready
+        > reset client
+        ! log ReceiveFailed(Client, Errno(104)) while in auth state
+        ! abort client
+        ! finish
+        ",
+    );
+    check_in_turn(
+        &listener(pop3(StartTls::Off)),
+        "
+        S: +OK POP3 ready
+        C: USER joe
+        S: +OK
+        C: PASS x
+        ! authenticate 1 plain joe x
+        C: STAT
+        > reset client
+        ! log ReceiveFailed(Client, Errno(104)) while in http auth state
+        ! cancel
+        ! abort client
+        ! finish
+        ",
+    );
+    check_in_turn(
+        &listener(pop3(StartTls::Off)),
+        "
+        S: +OK POP3 ready
+        C: USER joe
+        S: +OK
+        C: PASS x
+        ! authenticate 1 plain joe x
+        > accepted 127.0.0.1:1100
+        ! connect 127.0.0.1:1100
+        > connected
+        > reset backend
+        S: -ERR internal server error
+        ! log ReceiveFailed(Backend, Errno(104)) while reading response from upstream
+        ! abort backend
+        ! close client
+        ! finish
+        ",
+    );
+}
+
+#[test]
+fn a_command_over_the_buffer_ends_the_session() {
+    for (server, reply) in
+        [(pop3(StartTls::Off), "-ERR"), (imap(StartTls::Off), "* BAD"), (smtp(StartTls::Off), "500 ")]
+    {
+        for step in [1, 100, 600] {
+            let mut driver = Driver::open(&listener(server.clone()));
+            driver.take_client();
+            driver.take_actions();
+            for part in [b'x'; 600].chunks(step) {
+                driver.input(Side::Client, part);
+            }
+            let said = driver.take_client();
+            assert!(said.starts_with(reply) && said.ends_with("\r\n"), "{said}");
+            let actions = driver.take_actions();
+            let [Action::Log(event, _), Action::Close(Side::Client), Action::Finish] = &actions[..] else {
+                panic!("{actions:?}")
+            };
+            assert!(format!("{event:?}").ends_with(", 512)"), "{event:?} in steps of {step}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_may_be_longer_than_the_buffer() {
+    let mut driver = Driver::open(&listener(pop3(StartTls::Off)));
+    driver.take_client();
+    driver.input(Side::Client, &b"NOOP\r\n".repeat(200));
+    assert_eq!(driver.take_client(), "+OK\r\n".repeat(200));
+}
+
+#[test]
+fn the_client_is_heard_during_a_login_up_to_the_buffer() {
+    let mut driver = Driver::open(&listener(pop3(StartTls::Off)));
+    assert_eq!(driver.input_limit(Side::Client), 512);
+    assert!(!driver.wants_input(Side::Backend));
+    driver.input(Side::Client, b"USER joe\r\nPASS x\r\n");
+    driver.input(Side::Client, &[b'x'; 500]);
+    assert_eq!(driver.input_limit(Side::Client), 12);
+    driver.input(Side::Client, &[b'x'; 12]);
+    assert!(!driver.wants_input(Side::Client));
+}
+
+#[test]
+fn a_stopping_worker_says_goodbye_to_who_waits_for_commands() {
+    check_in_turn(
+        &listener(imap(StartTls::Off)),
+        "
+        S: * OK IMAP4 ready
+        > shutdown
+        S: * BYE server shutting down
+        ! close client
+        ! finish
+        ",
+    );
+    check_in_turn(
+        &listener(smtp(StartTls::Off)),
+        "
+        S: 220 mx.example ESMTP ready
+        > shutdown
+        S: 421 4.3.2 mx.example shutting down
+        ! close client
+        ! finish
+        ",
+    );
+    check_in_turn(
+        &listener(pop3(StartTls::Off)),
+        "
+        S: +OK POP3 ready
+        > shutdown
+        ! close client
+        ! finish
+        ",
+    );
+    check_in_turn(
+        &behind_balancer(imap(StartTls::Off)),
+        "
+        > shutdown
+        ! close client
+        ! finish
+        ",
+    );
+}
+
+#[test]
+fn a_stopping_worker_lets_logins_finish() {
+    check_in_turn(
+        &listener(imap(StartTls::Off)),
+        "
+        S: * OK IMAP4 ready
+        C: a1 LOGIN joe secret
+        ! authenticate 1 plain joe secret
+        > shutdown
+        > refused 2 no
+        ! log LoginRefused \"no\"
+        > sleep 2
+        S: a1 NO no
+        S: * BYE server shutting down
+        ! close client
+        ! finish
+        ",
+    );
+    check_in_turn(
+        &listener(pop3(StartTls::Off)),
+        "
+        S: +OK POP3 ready
+        C: USER joe
+        S: +OK
+        C: PASS x
+        ! authenticate 1 plain joe x
+        > accepted 127.0.0.1:1100
+        ! connect 127.0.0.1:1100
+        > connected
+        > shutdown
+        B: +OK
+        P: USER joe
+        B: +OK
+        P: PASS x
+        B: +OK
+        S: +OK
+        ! log LoggedIn
+        ! relay
+        ",
+    );
+}
+
+#[test]
+fn max_errors_ends_the_session() {
+    check(
+        &listener(Server { max_errors: 2, ..pop3(StartTls::Off) }),
+        "
+        S: +OK POP3 ready
+        C: XYZZY
+        S: -ERR invalid command
+        C: XYZZY
+        S: -ERR invalid command
+        ! log TooManyErrors while in auth state
+        ! close client
+        ! finish
+        ",
+    );
+}
+
+#[test]
+fn a_finished_session_bears_everything_and_does_nothing() {
+    let mut driver = Driver::open(&listener(pop3(StartTls::Off)));
+    driver.input(Side::Client, b"QUIT\r\n");
+    driver.take_client();
+    driver.take_actions();
+    driver.input(Side::Client, b"USER joe\r\n");
+    driver.input(Side::Backend, b"+OK\r\n");
+    driver.eof(Side::Client);
+    driver.eof(Side::Backend);
+    support::transcript::order("connected", &mut driver);
+    support::transcript::order("reset client", &mut driver);
+    driver.shut_down();
+    assert_eq!((driver.take_client(), driver.take_backend()), (String::new(), String::new()));
+    assert_eq!(driver.take_actions(), []);
+    assert_eq!(driver.deadline(), None);
+    assert!(!driver.wants_input(Side::Client) && !driver.wants_input(Side::Backend));
+}

@@ -1,0 +1,275 @@
+//! Whatever happens to a session, in whatever order: it does not panic, it keeps its contract with the caller, and no
+//! byte reaches a backend before the auth server has named one.
+
+mod support;
+
+use gatepost_protocol::action::{Action, Completion, ConnectFailure, DnsError, Errno, LookupFailure, Side};
+use gatepost_protocol::auth::{AuthFailure, AuthReply};
+use gatepost_protocol::config::{Listener, Protocol, Server, StartTls};
+use gatepost_protocol::session::SocketFailure;
+use proptest::prelude::*;
+use support::server::{imap, listener, pop3, smtp_with};
+use support::{Driver, SECOND, transcript};
+
+/// One thing that may happen.
+#[derive(Clone, Debug)]
+enum Input {
+    Client(Vec<u8>),
+    Backend(Vec<u8>),
+    Eof(Side),
+    Failure(Side),
+    /// The outcome of what is under way, if anything is: good, or bad in one of several ways.
+    Outcome(u8),
+    /// Seconds pass.
+    Sleep(u32),
+    Shutdown,
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    prop_oneof![
+        8 => client_bytes().prop_map(Input::Client),
+        4 => backend_bytes().prop_map(Input::Backend),
+        4 => any::<u8>().prop_map(|way| Input::Outcome(way % 8)),
+        1 => side().prop_map(Input::Eof),
+        1 => side().prop_map(Input::Failure),
+        1 => (0_u32..100).prop_map(Input::Sleep),
+        1 => Just(Input::Shutdown),
+    ]
+}
+
+fn side() -> impl Strategy<Value = Side> {
+    prop_oneof![Just(Side::Client), Just(Side::Backend)]
+}
+
+/// Commands that lead somewhere, mutilated ones, and noise.
+fn client_bytes() -> impl Strategy<Value = Vec<u8>> {
+    let command = prop::sample::select(vec![
+        "USER joe\r\n",
+        "PASS x\r\n",
+        "AUTH PLAIN AGpvZQB4\r\n",
+        "STLS\r\n",
+        "a LOGIN joe x\r\n",
+        "a LOGIN {3}\r\njoe {1+}\r\nx\r\n",
+        "a AUTHENTICATE LOGIN\r\n",
+        "a STARTTLS\r\n",
+        "EHLO x\r\n",
+        "STARTTLS\r\n",
+        "MAIL FROM:<a@b>\r\n",
+        "RCPT TO:<c@d>\r\n",
+        "PROXY TCP4 198.51.100.7 192.0.2.1 5 110\r\n",
+        "NOOP\r\n",
+    ]);
+    prop_oneof![
+        3 => command.clone().prop_map(|command| command.as_bytes().to_vec()),
+        1 => (command, 0_usize..40).prop_map(|(command, end)| command.bytes().take(end).collect()),
+        1 => prop::collection::vec(any::<u8>(), 0..700),
+    ]
+}
+
+fn backend_bytes() -> impl Strategy<Value = Vec<u8>> {
+    let reply = prop::sample::select(vec![
+        "+OK\r\n",
+        "-ERR no\r\n",
+        "* OK\r\n",
+        "+ \r\n",
+        "a OK\r\n",
+        "a NO no\r\n",
+        "220 x\r\n",
+        "250 x\r\n",
+        "250-x\r\n",
+        "550 no\r\n",
+        "235 x\r\n",
+    ]);
+    prop_oneof![
+        5 => reply.prop_map(|reply| reply.as_bytes().to_vec()),
+        1 => prop::collection::vec(any::<u8>(), 0..700),
+    ]
+}
+
+/// How a session gets to its relay, where nothing goes wrong.
+fn good_way(listener: &Listener) -> Vec<Input> {
+    let client = |line: &str| Input::Client(line.as_bytes().to_vec());
+    let backend = |line: &str| Input::Backend(line.as_bytes().to_vec());
+    let mut way = Vec::new();
+    if listener.proxy_protocol {
+        way.push(client("PROXY TCP4 198.51.100.7 192.0.2.1 5 110\r\n"));
+    }
+    let (login, replies): (_, &[&str]) = match listener.server.protocol() {
+        Protocol::Imap => ("a LOGIN joe x\r\n", &["* OK\r\n", "+ \r\n", "+ \r\n", "a OK\r\n"]),
+        Protocol::Pop3 => ("USER joe\r\nPASS x\r\n", &["+OK\r\n", "+OK\r\n", "+OK\r\n"]),
+        Protocol::Smtp => {
+            way.extend([Input::Outcome(7), Input::Sleep(1)]);
+            let login = "EHLO x\r\nAUTH PLAIN AGpvZQB4\r\n";
+            (login, &["220 x\r\n", "250-x\r\n250 XCLIENT NAME\r\n", "220 x\r\n", "250 x\r\n"])
+        }
+    };
+    way.extend([client(login), Input::Outcome(7), Input::Outcome(7)]);
+    way.extend(replies.iter().map(|reply| backend(reply)));
+    way
+}
+
+fn listeners() -> impl Strategy<Value = Listener> {
+    (0_u8..3, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        |(protocol, resolve, delay, proxy_protocol, pass_error_message)| {
+            let server = match protocol {
+                0 => imap(StartTls::On),
+                1 => pop3(StartTls::On),
+                _ => smtp_with(StartTls::On, true, |settings| {
+                    settings.greeting_delay = SECOND * u32::from(delay);
+                }),
+            };
+            let tls = Some(support::tls::configs().0);
+            let server = Server { resolve, tls, pass_error_message, ..server };
+            Listener { proxy_protocol, ..listener(server) }
+        },
+    )
+}
+
+/// What is under way, and which legs are open, as a caller would know it from the actions.
+#[derive(Default)]
+struct Ledger {
+    waiting: Option<&'static str>,
+    was_accepted: bool,
+    is_backend_open: bool,
+    is_client_closed: bool,
+    is_finished: bool,
+}
+
+impl Ledger {
+    fn note(&mut self, action: &Action) {
+        assert!(!self.is_finished, "{action:?} behind Finish");
+        match action {
+            Action::Authenticate(_) => self.begin("auth"),
+            Action::Resolve(_) => self.begin("resolve"),
+            Action::Connect(_) => {
+                assert!(self.was_accepted && !self.is_backend_open);
+                self.begin("connect");
+            }
+            Action::Cancel => assert!(self.waiting.take().is_some(), "nothing to cancel"),
+            Action::Relay => assert!(self.waiting.is_none() && self.is_backend_open),
+            Action::Shutdown(side) => assert!(*side == Side::Client || self.is_backend_open),
+            Action::Close(Side::Backend) | Action::Abort(Side::Backend) => {
+                assert!(std::mem::take(&mut self.is_backend_open), "no backend to close");
+            }
+            Action::Close(Side::Client) | Action::Abort(Side::Client) => {
+                assert!(!std::mem::replace(&mut self.is_client_closed, true), "closed twice");
+            }
+            Action::Log(..) => {}
+            Action::Finish => {
+                assert!(self.is_client_closed && !self.is_backend_open && self.waiting.is_none());
+                self.is_finished = true;
+            }
+        }
+    }
+
+    fn begin(&mut self, what: &'static str) {
+        assert_eq!(self.waiting.replace(what), None, "one at a time");
+    }
+
+    /// The outcome of what is under way.
+    fn complete(&mut self, way: u8, driver: &mut Driver) {
+        match self.waiting.take() {
+            None => {}
+            Some("resolve") => driver.complete(Completion::Resolved(match way {
+                0 => Err(LookupFailure::Address(DnsError::NotFound)),
+                1 => Err(LookupFailure::Mismatch),
+                _ => Ok("mail.example".into()),
+            })),
+            Some("connect") if way == 0 => {
+                driver.complete(Completion::Connected(Err(ConnectFailure::NoSlots(1))));
+            }
+            Some("connect") => {
+                self.is_backend_open = true;
+                driver.complete(Completion::Connected(Ok(())));
+            }
+            Some(_) => match way {
+                0 => transcript::order("refused 3 no", driver),
+                1 => transcript::order("refused 0 no", driver),
+                2 => driver.complete(Completion::Auth(Ok(AuthReply::Wait(SECOND * 2)))),
+                3 => driver.complete(Completion::Auth(Err(AuthFailure::Closed))),
+                4 => driver.complete(Completion::Auth(Err(AuthFailure::NoStatus))),
+                _ => {
+                    self.was_accepted = true;
+                    transcript::order("accepted 127.0.0.1:1 joe pw", driver);
+                }
+            },
+        }
+    }
+}
+
+fn apply(input: &Input, driver: &mut Driver, ledger: &mut Ledger) {
+    match input {
+        Input::Client(bytes) => driver.input(Side::Client, bytes),
+        Input::Backend(bytes) => driver.input(Side::Backend, bytes),
+        Input::Eof(side) => driver.eof(*side),
+        Input::Failure(side) => driver.failure(*side, SocketFailure::Send(Errno(32))),
+        Input::Outcome(way) => ledger.complete(*way, driver),
+        Input::Sleep(seconds) => driver.wait(SECOND * *seconds),
+        Input::Shutdown => driver.shut_down(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_session_keeps_its_contract(
+        listener in listeners(),
+        steps in 0_usize..14,
+        disturbance in prop::option::of(input()),
+        inputs in prop::collection::vec(input(), 0..30),
+    ) {
+        let mut driver = Driver::open(&listener);
+        let mut ledger = Ledger::default();
+        driver.take_actions().iter().for_each(|action| ledger.note(action));
+        let mut way = good_way(&listener);
+        way.truncate(steps);
+        way.extend(inputs);
+        if let Some(disturbance) = disturbance {
+            way.insert(steps.min(way.len()) / 2, disturbance);
+        }
+        for input in &way {
+            apply(input, &mut driver, &mut ledger);
+            driver.take_actions().iter().for_each(|action| ledger.note(action));
+            prop_assert!(ledger.was_accepted || driver.take_backend().is_empty());
+        }
+        // Nothing waits for ever but what a caller was asked for.
+        if ledger.waiting.is_none() && !ledger.is_finished {
+            driver.wait(SECOND * 4000);
+            driver.take_actions().iter().for_each(|action| ledger.note(action));
+            prop_assert!(ledger.is_finished || ledger.waiting.is_some());
+        }
+    }
+
+    #[test]
+    fn where_nothing_goes_wrong_a_session_gets_to_its_relay(listener in listeners()) {
+        let mut driver = Driver::open(&listener);
+        let mut ledger = Ledger::default();
+        driver.take_actions().iter().for_each(|action| ledger.note(action));
+        for input in good_way(&listener) {
+            apply(&input, &mut driver, &mut ledger);
+            driver.take_actions().iter().for_each(|action| ledger.note(action));
+        }
+        prop_assert!(driver.is_relay());
+    }
+
+    #[test]
+    fn the_clients_bytes_behind_its_login_reach_the_backend_once_and_in_order(
+        early in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 5),
+        late in prop::collection::vec(any::<u8>(), 0..50),
+    ) {
+        let mut driver = Driver::open(&listener(pop3(StartTls::Off)));
+        let login = [b"USER joe\r\nPASS x\r\n", &early[0][..]].concat();
+        driver.input(Side::Client, &login);
+        transcript::order("accepted 127.0.0.1:1", &mut driver);
+        driver.input(Side::Client, &early[1]);
+        transcript::order("connected", &mut driver);
+        for part in &early[2..] {
+            driver.input(Side::Client, part);
+            driver.input(Side::Backend, b"+OK\r\n");
+        }
+        driver.input(Side::Client, &late);
+        let expected = [b"USER joe\r\nPASS x\r\n", &early.concat()[..], &late].concat();
+        prop_assert_eq!(std::mem::take(&mut driver.backend), expected);
+    }
+}
