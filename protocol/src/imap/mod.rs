@@ -33,6 +33,7 @@
 mod backend;
 mod command;
 mod id;
+mod reply;
 mod scan;
 mod settings;
 
@@ -40,6 +41,10 @@ pub(crate) use backend::Login;
 pub use settings::Settings;
 
 use self::command::{Command, Tag, Verb};
+use self::reply::{
+    CANCELLED, COMPLETED, INTERNAL_ERROR, INVALID_COMMAND, STARTTLS_FIRST, TOO_LONG, UNAVAILABLE, answer,
+    close_with, complete, log_too_long, refuse_line, reject, too_long,
+};
 use self::scan::Announcement;
 use crate::auth::{Credentials, Refusal};
 use crate::config::{Mail, Server, StartTls};
@@ -47,15 +52,6 @@ use crate::event::Event;
 use crate::machine::{BackendLogin, Context, Expect, Step};
 use crate::sasl::{self, Exchange, Failure, Mechanism, Progress};
 use crate::secret::Secret;
-
-const COMPLETED: &str = "OK completed";
-const INVALID_COMMAND: &str = "BAD invalid command";
-const TOO_LONG: &str = "BAD command too long";
-const CANCELLED: &str = "BAD authentication cancelled";
-/// RFC 5530 section 3 for the codes: PRIVACYREQUIRED asks for TLS, UNAVAILABLE asks the client not to blame the password.
-const STARTTLS_FIRST: &str = "NO [PRIVACYREQUIRED] STARTTLS is required before login";
-const UNAVAILABLE: &str = "NO [UNAVAILABLE] Temporary authentication failure";
-const INTERNAL_ERROR: &str = "NO [UNAVAILABLE] internal server error";
 
 /// The machine towards the client.
 #[derive(Debug, Default)]
@@ -174,13 +170,13 @@ impl Machine {
     /// The auth server gave no answer; the session goes on.
     pub(crate) fn on_unavailable(&mut self, context: &mut Context<'_>) {
         let tag = self.take_tag();
-        answer(tag.as_ref(), UNAVAILABLE.as_bytes(), context);
+        answer(tag.as_ref(), UNAVAILABLE, context);
     }
 
     /// The login cannot go on; the session closes.
     pub(crate) fn on_internal_error(&mut self, context: &mut Context<'_>) {
         if let Some(tag) = self.take_tag() {
-            answer(Some(&tag), INTERNAL_ERROR.as_bytes(), context);
+            answer(Some(&tag), INTERNAL_ERROR, context);
         }
         answer(None, b"BYE internal server error", context);
     }
@@ -198,7 +194,7 @@ impl Machine {
     /// Bytes in clear lay behind STARTTLS; the session takes the positive reply back, sends this one and closes.
     pub(crate) fn on_plaintext_after_starttls(&mut self, context: &mut Context<'_>) {
         let tag = self.take_tag();
-        answer(tag.as_ref(), INVALID_COMMAND.as_bytes(), context);
+        answer(tag.as_ref(), INVALID_COMMAND, context);
     }
 
     /// The handshake is complete: nothing said in clear counts any more.
@@ -353,51 +349,10 @@ impl Machine {
         if context.server.starttls == StartTls::Off || context.secured {
             return reject(Some(&tag), INVALID_COMMAND, context);
         }
-        answer(Some(&tag), COMPLETED.as_bytes(), context);
+        answer(Some(&tag), COMPLETED, context);
         self.state = State::Judged(Judged { tag });
         Step::StartTls
     }
-}
-
-/// Writes one reply line, untagged where no tag is known.
-fn answer(tag: Option<&Tag>, text: &[u8], context: &mut Context<'_>) {
-    context.reply.extend_from_slice(tag.map_or(b"*", Tag::as_bytes));
-    context.reply.push(b' ');
-    context.reply.extend_from_slice(text);
-    context.reply.extend_from_slice(b"\r\n");
-}
-
-fn complete(tag: &Tag, untagged: &[u8], context: &mut Context<'_>) -> Step {
-    context.reply.extend_from_slice(untagged);
-    answer(Some(tag), COMPLETED.as_bytes(), context);
-    Step::Continue
-}
-
-fn reject(tag: Option<&Tag>, text: &str, context: &mut Context<'_>) -> Step {
-    answer(tag, text.as_bytes(), context);
-    context.count_error()
-}
-
-fn close_with(tag: Option<&Tag>, text: &str, context: &mut Context<'_>) -> Step {
-    answer(tag, text.as_bytes(), context);
-    Step::Close
-}
-
-/// Refuses a malformed line. If a client may have taken its end for the announcement of a literal that needs no
-/// invitation, the bytes behind it are unsafe to read as commands.
-fn refuse_line(tag: Option<&Tag>, line: &[u8], context: &mut Context<'_>) -> Step {
-    let step = reject(tag, INVALID_COMMAND, context);
-    if line.trim_ascii_end().ends_with(b"+}") { Step::Close } else { step }
-}
-
-fn too_long(command: &Command, more: usize, context: &mut Context<'_>) -> Step {
-    log_too_long(command, more, context);
-    close_with(Some(&command.tag), TOO_LONG, context)
-}
-
-fn log_too_long(command: &Command, more: usize, context: &mut Context<'_>) {
-    let verb = command.verb.name().as_bytes().to_vec();
-    context.log(Event::TooLongCommand(verb, command.len().saturating_add(more)));
 }
 
 /// Spaces at the end of a line carry nothing (spec section 3.2), also behind a SASL response.

@@ -4,6 +4,7 @@
 //! writes down what the machine answers (`S:` reply lines, `L:` logged facts, `=` steps), and the two must be equal.
 //! `<CR>`, `<LF>` and `<NUL>` stand for these bytes, `<SP>` for a space at the end of a reply.
 
+mod grammar;
 mod properties;
 mod transcripts;
 
@@ -218,4 +219,10 @@ fn show(bytes: &[u8]) -> String {
 fn check_with(server: Server, transcript: &str) {
     let expected: String = transcript.lines().map(|line| format!("{}\n", line.trim_start())).collect();
     assert_eq!(play(server, transcript), expected);
+}
+
+/// Checks a transcript of a server that offers PLAIN and no STARTTLS.
+#[track_caller]
+fn check(transcript: &str) {
+    check_with(server(StartTls::Off, &[Mechanism::Plain]), transcript);
 }
