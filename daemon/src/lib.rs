@@ -3,6 +3,7 @@
 mod auth;
 mod channel;
 mod deadline;
+pub mod demo;
 mod drive;
 #[cfg(test)]
 mod fake;
