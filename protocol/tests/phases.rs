@@ -339,3 +339,20 @@ fn a_finished_session_bears_everything_and_does_nothing() {
     assert_eq!(driver.deadline(), None);
     assert!(!driver.wants_input(Side::Client) && !driver.wants_input(Side::Backend));
 }
+
+#[test]
+fn a_browser_gets_no_answer() {
+    for (server, greeting) in [
+        (imap(StartTls::Off), "* OK IMAP4 ready"),
+        (pop3(StartTls::Off), "+OK POP3 ready"),
+        (smtp(StartTls::Off), "220 mx.example ESMTP ready"),
+    ] {
+        let rest = "
+            C: POST / HTTP/1.1
+            ! log HttpRequest while in auth state
+            ! close client
+            ! finish
+        ";
+        check(&listener(server), &format!("S: {greeting}{rest}"));
+    }
+}

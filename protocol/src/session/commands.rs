@@ -88,6 +88,10 @@ impl Commands {
             Expect::Literal(length) => (&rest[..length], length),
         };
         *rest = &rest[length..];
+        if self.used == 0 && is_http_request(front) {
+            core.log(Event::HttpRequest);
+            return Taken::Step(Step::Close);
+        }
         let step = core.ask(|machine, context| match expected {
             Expect::Line => machine.on_line(front, context),
             Expect::Literal(_) => machine.on_literal(front, context),
@@ -114,4 +118,27 @@ fn overflow(rest: &[u8], limit: usize, core: &mut Core) -> Taken {
     let received = &rest[..rest.len().min(limit)];
     core.ask(|machine, context| machine.on_overflow(received, context));
     Taken::Step(Step::Close)
+}
+
+/// Whether a browser speaks. Whoever leads one to a mail port wants our replies to be taken for a web server's
+/// (CVE-2021-3618), so there is none. The method alone would not do: `GET` is a proper tag in IMAP.
+fn is_http_request(line: &[u8]) -> bool {
+    let mut words = line.split(|&byte| byte == b' ');
+    let is_method = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_uppercase);
+    words.next().is_some_and(is_method) && words.nth(1).is_some_and(|version| version.starts_with(b"HTTP/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_lines_of_http() {
+        for line in ["GET / HTTP/1.1", "POST /?a=b HTTP/1.0", "PRI * HTTP/2.0", "OPTIONS * HTTP/1.1"] {
+            assert!(is_http_request(line.as_bytes()), "{line}");
+        }
+        for line in ["GET NOOP", "a1 LOGIN HTTP/1.1 x", "PASS x HTTP", " / HTTP/1.1", "USER joe", ""] {
+            assert!(!is_http_request(line.as_bytes()), "{line}");
+        }
+    }
 }
