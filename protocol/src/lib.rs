@@ -46,8 +46,8 @@
 //! - An action that takes time is answered by exactly one [`Completion`](action::Completion), or by none after
 //!   [`Action::Cancel`](action::Action::Cancel).
 //! - The time never runs backwards.
-//! - Passwords are in [`Secret`](secret::Secret) or in wiped memory, and never in `Debug`. The output buffers are the
-//!   caller's: what was written to them in clear for a backend should not stay there.
+//! - Passwords are in [`Secret`](secret::Secret) or in wiped memory, and never in `Debug`. The lent buffers are the
+//!   caller's: until the relay, what was read (and decrypted in place) and what was written should be wiped there.
 //!
 //! # The parts
 //!

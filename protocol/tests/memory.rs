@@ -3,6 +3,8 @@
 #![allow(unsafe_code, reason = "counting what is allocated takes an allocator")]
 
 mod support;
+#[path = "support/tls.rs"]
+mod tls;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -10,9 +12,9 @@ use std::cell::Cell;
 use gatepost_protocol::action::Side;
 use gatepost_protocol::config::{Listener, Server, StartTls};
 use support::server::{imap, listener, pop3, smtp};
-use support::tls::{TlsClient, configs};
 use support::transcript::order;
 use support::{Driver, SECOND};
+use tls::{TlsClient, configs};
 
 /// Counts what each thread holds: tests run beside each other.
 struct Counting;

@@ -2,6 +2,8 @@
 //! byte reaches a backend before the auth server has named one.
 
 mod support;
+#[path = "support/tls.rs"]
+mod tls;
 
 use gatepost_protocol::action::{Action, Completion, ConnectFailure, DnsError, Errno, LookupFailure, Side};
 use gatepost_protocol::auth::{AuthFailure, AuthReply};
@@ -118,7 +120,7 @@ fn listeners() -> impl Strategy<Value = Listener> {
                     settings.greeting_delay = SECOND * u32::from(delay);
                 }),
             };
-            let tls = Some(support::tls::configs().0);
+            let tls = Some(tls::configs().0);
             let server = Server { resolve, tls, pass_error_message, ..server };
             Listener { proxy_protocol, ..listener(server) }
         },

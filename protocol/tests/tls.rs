@@ -1,14 +1,16 @@
 //! Sessions under TLS: implicit and by STARTTLS, and what may go wrong on the way there.
 
 mod support;
+#[path = "support/tls.rs"]
+mod tls;
 
 use gatepost_protocol::action::{Action, Side};
 use gatepost_protocol::config::{Listener, Server, StartTls};
 use gatepost_protocol::event::{Event, Stage};
 use support::server::{imap, listener, pop3, smtp};
-use support::tls::{TlsClient, configs};
 use support::transcript::{check_in_turn, order};
 use support::{Driver, SECOND};
+use tls::{TlsClient, configs};
 
 fn secured(server: Server) -> Listener {
     listener(Server { tls: Some(configs().0), ..server })

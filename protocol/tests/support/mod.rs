@@ -1,11 +1,11 @@
 //! Drives a session without a socket: bytes and completions in, bytes and actions out, and a clock that the test moves.
 //!
-//! Written against the public face of the crate only, so that fuzz targets and simulations can include it as it is.
+//! Written against the public face of the crate only, so that fuzz targets and simulations can include it as it is;
+//! `tls.rs` beside it, which needs a certificate and a TLS client, is included by those who want it.
 
 #![allow(dead_code, unreachable_pub, reason = "each program includes all of this and uses its own part")]
 
 pub mod server;
-pub mod tls;
 pub mod transcript;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -1,5 +1,7 @@
 //! A TLS client in memory, and the certificate it trusts.
 
+#![allow(dead_code, unreachable_pub, reason = "each program includes all of this and uses its own part")]
+
 use std::io::{Read, Write};
 use std::sync::{Arc, OnceLock};
 
@@ -8,8 +10,8 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 
-use super::Driver;
-use super::server::NAME;
+use crate::support::Driver;
+use crate::support::server::NAME;
 
 /// The server's settings, and a client's that trust them.
 pub fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
