@@ -245,6 +245,8 @@ impl Master<'_> {
             .partition(|listening| plan.listeners.iter().any(|planned| planned.address == listening.address));
         self.listening = kept;
         gone.iter().for_each(|listening| listener::forget(&listening.address));
+        // Before the fork: a worker that inherited one would keep its address open.
+        drop(gone);
         self.plan = plan;
         self.note("start worker processes");
         let old = self.workers.begin_generation();

@@ -6,7 +6,6 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::process;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -46,6 +45,13 @@ enum Notice {
     LogFiles(Vec<OwnedFd>),
 }
 
+/// What a signal asks of the worker as a whole.
+enum Reaction {
+    Nothing,
+    Drain,
+    Stop,
+}
+
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 
 impl Assignment {
@@ -60,6 +66,7 @@ impl Assignment {
         let worker = Worker::new(runtime, slots, self.log.clone(), self.shared);
         worker.runtime.spawn(Rc::clone(&worker.deadlines).run(Rc::clone(&worker)));
         let notices = Rc::<RefCell<VecDeque<Notice>>>::default();
+        let is_alone = self.channel.is_none();
         let mut watching: Vec<Task> = vec![signal_task(&worker, &notices)?];
         if let Some(channel) = self.channel {
             watching.push(channel_task(&worker, &notices, channel)?);
@@ -85,12 +92,15 @@ impl Assignment {
             })
             .await;
             match notice {
-                Some(Notice::Signal(signal)) => {
-                    if worker.obey(signal, &self.log_files) {
+                Some(Notice::Signal(received)) => match worker.obey(received, &self.log_files, is_alone) {
+                    Reaction::Nothing => {}
+                    Reaction::Drain => {
                         accepting.clear();
                         worker.drain(self.shutdown_timeout);
                     }
-                }
+                    // All sessions close at once, without a byte and without a line.
+                    Reaction::Stop => break,
+                },
                 Some(Notice::LogFiles(files)) => {
                     worker.note("reopening logs");
                     self.log_files.replace(files);
@@ -105,31 +115,37 @@ impl Assignment {
 }
 
 impl<R: System> Worker<R> {
-    /// Reacts to a signal; whether the worker is to drain. Does not return from a fast stop.
-    fn obey(&self, signal: Received, log_files: &LogFiles) -> bool {
-        match signal.signal {
+    /// Reacts to a signal. Without a master (`is_alone`) nobody waits for a worker that drains, and nobody else reads a
+    /// new configuration.
+    fn obey(&self, received: Received, log_files: &LogFiles, is_alone: bool) -> Reaction {
+        match received.signal {
+            Signal::SIGQUIT if is_alone => {
+                self.note(&received.notice("shutting down"));
+                Reaction::Stop
+            }
             Signal::SIGQUIT if self.sessions.phase() == Phase::Open => {
-                self.note(&signal.notice("shutting down"));
+                self.note(&received.notice("shutting down"));
                 self.note("gracefully shutting down");
-                return true;
+                Reaction::Drain
             }
             Signal::SIGTERM | Signal::SIGINT => {
-                self.note(&signal.notice("exiting"));
-                self.note("exiting");
-                self.note("exit");
-                // All sessions close at once, without a byte and without a line.
-                process::exit(0);
+                self.note(&received.notice("exiting"));
+                Reaction::Stop
             }
             Signal::SIGUSR1 => {
-                self.note(&signal.notice("reopening logs"));
+                self.note(&received.notice("reopening logs"));
                 for (path, error) in log_files.reopen() {
                     let message = format!("open() \"{}\" failed {}", path.display(), error_text(&error));
                     self.log.write(self.runtime.wall_clock(), Level::Emerg, None, &message);
                 }
+                Reaction::Nothing
             }
-            _ => {}
+            Signal::SIGHUP if is_alone => {
+                self.note(&received.notice("reconfiguring needs \"master_process on\""));
+                Reaction::Nothing
+            }
+            _ => Reaction::Nothing,
         }
-        false
     }
 
     /// Lets the sessions end, and ends the relays that outlast the limit.
