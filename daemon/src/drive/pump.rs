@@ -40,6 +40,8 @@ pub(super) struct Pump<R: Runtime, E> {
     deadline: Deadline,
     phase: Phase,
     pub(super) member: Member,
+    /// Legs that failed at the last moment of the login: news for the relay, client first.
+    lost: [Option<Errno>; 2],
 }
 
 /// How a pump ends.
@@ -65,6 +67,23 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
             deadline,
             phase: Phase::Open,
             member,
+            lost: [None; 2],
+        }
+    }
+
+    /// Performs what the engine asked for when it was made, and tells it what happened meanwhile.
+    pub(super) fn begin(&mut self, cx: &mut Context<'_>, now: Instant, out: &mut Output) -> ControlFlow<End> {
+        let lost = std::mem::take(&mut self.lost);
+        self.settle(cx, now, out)?;
+        self.report(lost, now, out);
+        self.settle(cx, now, out)
+    }
+
+    fn report(&mut self, lost: [Option<Errno>; 2], now: Instant, out: &mut Output) {
+        for (side, failure) in [Side::Client, Side::Backend].into_iter().zip(lost) {
+            if let Some(errno) = failure {
+                self.engine.handle_failure(side, SocketFailure::Send(errno), now, out);
+            }
         }
     }
 
@@ -123,16 +142,15 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
         loop {
             let failures = [Side::Client, Side::Backend].map(|side| self.write(side, cx, out));
             while let Some(action) = self.engine.poll_action() {
-                self.perform(action, cx, now)?;
+                if let ControlFlow::Break(end) = self.perform(action, cx, now) {
+                    self.lost = failures;
+                    return ControlFlow::Break(end);
+                }
             }
             if failures == [None, None] {
                 return ControlFlow::Continue(());
             }
-            for (side, failure) in [Side::Client, Side::Backend].into_iter().zip(failures) {
-                if let Some(errno) = failure {
-                    self.engine.handle_failure(side, SocketFailure::Send(errno), now, out);
-                }
-            }
+            self.report(failures, now, out);
         }
     }
 
@@ -319,6 +337,7 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
             // Whatever phase the worker is in is news to the relay.
             phase: Phase::Open,
             member: self.member,
+            lost: self.lost,
         })
     }
 }

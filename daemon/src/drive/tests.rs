@@ -251,6 +251,21 @@ fn failures_reach_the_engine_once_and_the_leg_is_gone() {
 }
 
 #[test]
+fn a_failure_at_the_very_end_of_the_login_is_news_for_the_relay() {
+    let mut bench = Bench::<false>::new();
+    bench.client.0.borrow_mut().write_error = Some(32);
+    bench.backend.bring(b"logged in");
+    bench.pump.engine.actions.push_back(Action::Relay);
+    assert_eq!(bench.poll(), Poll::Ready(End::Relay));
+    assert!(bench.pump.engine.told.is_empty());
+    let mut cx = Context::from_waker(Waker::noop());
+    let now = bench.fake.now();
+    let scratch = &mut *bench.worker.scratch.borrow_mut();
+    assert!(bench.pump.begin(&mut cx, now, &mut scratch.output).is_continue());
+    assert_eq!(bench.pump.engine.told, ["Client Send(Errno(32))"]);
+}
+
+#[test]
 fn the_end_of_a_leg_is_told_once_behind_its_bytes() {
     let mut bench = Bench::<false>::new();
     bench.client.bring(b"last");
