@@ -12,7 +12,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
+use gatepost_protocol::config::{Listener, Mail, ProxyProtocol, Server, StartTls};
+use gatepost_protocol::pop3;
+use gatepost_protocol::sasl::Mechanisms;
+
+use crate::inlet::{AuthServer, Inlet};
+use crate::log::Log;
+use crate::resolver::Resolver;
 use crate::runtime::{Peer, Runtime, Stream, Timer};
+use crate::slots::Slots;
+use crate::sys::Shared;
+use crate::worker::Worker;
 
 /// The runtime; clones share everything.
 #[derive(Clone)]
@@ -20,11 +30,13 @@ pub(crate) struct Fake {
     start: Instant,
     passed: Rc<Cell<Duration>>,
     tasks: Rc<RefCell<Vec<Pin<Box<dyn Future<Output = ()>>>>>>,
+    /// What connecting leads to, in order; nothing left: an error.
+    pub(crate) peers: Rc<RefCell<VecDeque<Pipe>>>,
 }
 
 impl Fake {
     pub(crate) fn new() -> Self {
-        Self { start: crate::sys::now(), passed: Rc::default(), tasks: Rc::default() }
+        Self { start: crate::sys::now(), passed: Rc::default(), tasks: Rc::default(), peers: Rc::default() }
     }
 
     pub(crate) fn advance(&self, time: Duration) {
@@ -54,11 +66,11 @@ impl Runtime for Fake {
     type Timer = Never;
 
     fn connect(&self, _peer: &Peer) -> io::Result<Pipe> {
-        Err(io::ErrorKind::ConnectionRefused.into())
+        self.peers.borrow_mut().pop_front().ok_or_else(|| io::ErrorKind::ConnectionRefused.into())
     }
 
-    fn datagram(&self, _server: SocketAddr) -> io::Result<Pipe> {
-        Err(io::ErrorKind::ConnectionRefused.into())
+    fn datagram(&self, server: SocketAddr) -> io::Result<Pipe> {
+        self.connect(&Peer::Inet(server))
     }
 
     fn timer(&self) -> Never {
@@ -185,4 +197,46 @@ impl Wake for Wakes {
     fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// The settings of a POP3 server with nothing special.
+pub(crate) fn server() -> Server {
+    Server {
+        mail: Mail::Pop3(pop3::Settings::new(StartTls::Off, &[""; 0], Mechanisms::default(), false)),
+        name: "mx".into(),
+        timeout: Duration::from_secs(60),
+        auth_timeout: Duration::from_secs(60),
+        proxy_timeout: Duration::from_secs(60),
+        resolver_timeout: Duration::from_secs(30),
+        resolve: false,
+        max_errors: 5,
+        client_buffer: 4096,
+        proxy_buffer: 4096,
+        starttls: StartTls::Off,
+        tls: None,
+        pass_error_message: false,
+        proxy_protocol: ProxyProtocol::Off,
+        real_ip_from: Vec::new(),
+    }
+}
+
+/// A listener of that server, asking an auth server that may keep its connections.
+pub(crate) fn inlet(log: &Log, keepalive: bool, resolver: Option<Rc<Resolver>>) -> Rc<Inlet> {
+    let settings = gatepost_auth_client::Settings::new("localhost", "/").expect("settings");
+    Rc::new(Inlet {
+        listener: Listener { server: Arc::new(server()), ssl: false, proxy_protocol: false },
+        listen: "0.0.0.0:110".into(),
+        auth: AuthServer {
+            peer: Peer::Unix("/auth".into()),
+            text: "unix:/auth".into(),
+            settings: settings.with_keepalive(keepalive),
+        },
+        resolver,
+        log: log.clone(),
+    })
+}
+
+/// A worker with ten slots.
+pub(crate) fn worker(fake: &Fake, log: &Log) -> Rc<Worker<Fake>> {
+    Worker::new(fake.clone(), Slots::new(10, 0), log.clone(), Shared::new().expect("memory"))
 }

@@ -119,3 +119,83 @@ impl<S: Stream> Conversation<S> {
         self.stream.poll_read(cx, buffer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+    use std::pin::pin;
+    use std::rc::Rc;
+    use std::task::Waker;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::fake::{self, Fake, Pipe};
+    use crate::log::Log;
+
+    /// The answer to a query: the question again, and one record with these data.
+    fn answer(query: &[u8], kind: u8, data: &[u8]) -> Vec<u8> {
+        let mut message = query.to_vec();
+        message[2] |= 0x80;
+        message[7] = 1;
+        // Whatever stood behind the question (EDNS) is left out.
+        let name_end = 12 + query[12..].iter().position(|byte| *byte == 0).expect("a name") + 1;
+        message.truncate(name_end + 4);
+        message[8..12].fill(0);
+        message.extend([0xC0, 12, 0, kind, 0, 1, 0, 0, 0, 60, 0]);
+        message.push(u8::try_from(data.len()).expect("short data"));
+        message.extend_from_slice(data);
+        message
+    }
+
+    fn name_server(fake: &Fake) -> Pipe {
+        let pipe = Pipe::open();
+        fake.peers.borrow_mut().push_back(pipe.clone());
+        pipe
+    }
+
+    fn query(server: &Pipe) -> Vec<u8> {
+        server.0.borrow().written.clone()
+    }
+
+    fn settings() -> dns::Settings {
+        dns::Settings { servers: NonZeroUsize::MIN, ipv4: true, ipv6: false, valid: None }
+    }
+
+    #[test]
+    fn a_name_is_looked_up_and_confirmed_each_on_its_own_socket() {
+        let fake = Fake::new();
+        let worker = fake::worker(&fake, &Log::default());
+        let resolver = Resolver::new(vec!["192.0.2.53:53".parse().expect("an address")], settings());
+        let inlet = fake::inlet(&Log::default(), false, Some(Rc::new(resolver)));
+        let servers = [name_server(&fake), name_server(&fake)];
+        let mut lookup = pin!(client_name(&worker, &inlet, "192.0.2.7".parse().expect("an address")));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(lookup.as_mut().poll(&mut cx).is_pending());
+        servers[0].bring(&answer(&query(&servers[0]), 12, b"\x02Mx\x07example\0"));
+        assert!(lookup.as_mut().poll(&mut cx).is_pending());
+        servers[1].bring(&answer(&query(&servers[1]), 1, &[192, 0, 2, 7]));
+        assert_eq!(lookup.as_mut().poll(&mut cx), Poll::Ready(Ok("mx.example".into())));
+    }
+
+    #[test]
+    fn silence_ends_with_the_timeout() {
+        let fake = Fake::new();
+        let worker = fake::worker(&fake, &Log::default());
+        let resolver = Resolver::new(vec!["192.0.2.53:53".parse().expect("an address")], settings());
+        let inlet = fake::inlet(&Log::default(), false, Some(Rc::new(resolver)));
+        let _silent = name_server(&fake);
+        let mut lookup = pin!(client_name(&worker, &inlet, "192.0.2.7".parse().expect("an address")));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut steps = 0;
+        let outcome = loop {
+            match lookup.as_mut().poll(&mut cx) {
+                Poll::Ready(outcome) => break outcome,
+                Poll::Pending => fake.advance(Duration::from_secs(1)),
+            }
+            steps += 1;
+            assert!(steps < 100, "the lookup must end");
+        };
+        assert_eq!(outcome, Err(LookupFailure::Address(DnsError::TimedOut)));
+        assert_eq!(steps, 30);
+    }
+}

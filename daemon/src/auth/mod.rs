@@ -137,3 +137,6 @@ async fn finish_body<R: Runtime>(
         worker.auth_pool.put(&worker, connection);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,21 +7,14 @@ use std::time::{Duration, Instant};
 
 use gatepost_protocol::action::{Action, Completion, Output, Side};
 use gatepost_protocol::address::ClientAddr;
-use gatepost_protocol::config::{Listener, Mail, ProxyProtocol, Server, StartTls};
 use gatepost_protocol::event::{Event, Level, LogContext};
-use gatepost_protocol::pop3;
 use gatepost_protocol::relay::Relay;
-use gatepost_protocol::sasl::Mechanisms;
 use gatepost_protocol::session::SocketFailure;
 
 use super::*;
-use crate::fake::{Fake, Pipe, Wakes};
-use crate::inlet::AuthServer;
+use crate::fake::{self, Fake, Pipe, Wakes};
 use crate::log::{Log, LogFiles, Target};
-use crate::runtime::Peer;
 use crate::sessions::Phase;
-use crate::slots::Slots;
-use crate::sys::Shared;
 
 /// An engine that passes bytes on and notes what else it is told.
 #[derive(Default)]
@@ -112,51 +105,20 @@ struct Bench<const IS_LOGIN: bool> {
     _folder: tempfile::TempDir,
 }
 
-fn server() -> Server {
-    Server {
-        mail: Mail::Pop3(pop3::Settings::new(StartTls::Off, &[""; 0], Mechanisms::default(), false)),
-        name: "mx".into(),
-        timeout: Duration::from_secs(60),
-        auth_timeout: Duration::from_secs(60),
-        proxy_timeout: Duration::from_secs(60),
-        resolver_timeout: Duration::from_secs(30),
-        resolve: false,
-        max_errors: 5,
-        client_buffer: 4096,
-        proxy_buffer: 4096,
-        starttls: StartTls::Off,
-        tls: None,
-        pass_error_message: false,
-        proxy_protocol: ProxyProtocol::Off,
-        real_ip_from: Vec::new(),
-    }
-}
-
 impl<const IS_LOGIN: bool> Bench<IS_LOGIN> {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let log_path = folder.path().join("log");
         let file = LogFiles::default().open(&log_path).expect("a new file");
         let log = Log::new([(Level::Debug, Target::File(file))]);
-        let inlet = Rc::new(Inlet {
-            listener: Listener { server: Arc::new(server()), ssl: false, proxy_protocol: false },
-            listen: "0.0.0.0:110".into(),
-            auth: AuthServer {
-                peer: Peer::Unix("/auth".into()),
-                text: "unix:/auth".into(),
-                settings: gatepost_auth_client::Settings::new("localhost", "/").expect("settings"),
-            },
-            resolver: None,
-            log: log.clone(),
-        });
+        let inlet = fake::inlet(&log, false, None);
         let fake = Fake::new();
-        let slots = Slots::new(10, 0);
-        let worker = Worker::new(fake.clone(), Rc::clone(&slots), log, Shared::new().expect("memory"));
+        let worker = fake::worker(&fake, &log);
         let member = worker.sessions.join();
         let mut pump = Pump::new(Script::new(), Rc::clone(&worker), inlet, 7, member);
         let (client, backend) = (Pipe::open(), Pipe::open());
-        pump.client = Some(Leg::new(client.clone(), slots.take().expect("a slot")));
-        pump.backend = Some(Leg::new(backend.clone(), slots.take().expect("a slot")));
+        pump.client = Some(Leg::new(client.clone(), worker.slots.take().expect("a slot")));
+        pump.backend = Some(Leg::new(backend.clone(), worker.slots.take().expect("a slot")));
         Self { fake, worker, pump, client, backend, log_path, _folder: folder }
     }
 

@@ -194,6 +194,8 @@ impl Master<'_> {
             Signal::SIGHUP if self.stage == Stage::Serving => self.reload(),
             Signal::SIGQUIT if self.stage == Stage::Serving => {
                 self.stage = Stage::Quitting;
+                // The workers close theirs; clients are refused from here on.
+                self.listening.clear();
                 self.workers.signal(Signal::SIGQUIT, &self.plan.log);
             }
             Signal::SIGTERM | Signal::SIGINT => {

@@ -1,0 +1,204 @@
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use gatepost_protocol::action::Errno;
+use gatepost_protocol::address::ClientAddr;
+use gatepost_protocol::auth::Credentials;
+use gatepost_protocol::config::Protocol;
+use gatepost_protocol::secret::Secret;
+
+use super::*;
+use crate::fake::{self, Fake, Pipe};
+use crate::log::Log;
+
+const ACCEPTED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nAuth-Status: OK\r\n\
+    Auth-Server: 127.0.0.1\r\nAuth-Port: 110\r\n\r\n";
+
+struct Bench {
+    fake: Fake,
+    worker: Rc<Worker<Fake>>,
+    inlet: Rc<Inlet>,
+}
+
+type Answer = Result<AuthReply, AuthFailure>;
+
+impl Bench {
+    fn new(keepalive: bool) -> Self {
+        let fake = Fake::new();
+        let worker = fake::worker(&fake, &Log::default());
+        Self { fake, worker, inlet: fake::inlet(&Log::default(), keepalive, None) }
+    }
+
+    /// The next connection leads to this server.
+    fn server(&self) -> Pipe {
+        let pipe = Pipe::open();
+        self.fake.peers.borrow_mut().push_back(pipe.clone());
+        pipe
+    }
+
+    fn ask(&self) -> Pin<Box<dyn Future<Output = Answer>>> {
+        let (worker, inlet) = (Rc::clone(&self.worker), Rc::clone(&self.inlet));
+        Box::pin(async move {
+            let credentials = Credentials::Plain { login: b"joe".to_vec(), password: Secret::default() };
+            let request = AuthRequest {
+                credentials: Arc::new(credentials),
+                protocol: Protocol::Pop3,
+                attempt: 1,
+                client: ClientAddr::Unix,
+                client_host: None,
+                proxy: None,
+                tls: None,
+            };
+            ask(&worker, &inlet, &request).await
+        })
+    }
+
+    /// Asks a server that has its answer ready.
+    fn ask_now(&self) -> Answer {
+        match poll(&mut self.ask()) {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => panic!("an answer was there"),
+        }
+    }
+
+    fn free_slots(&self) -> usize {
+        std::iter::from_fn(|| self.worker.slots.take().ok()).take(20).collect::<Vec<_>>().len()
+    }
+}
+
+fn poll<T>(future: &mut Pin<Box<dyn Future<Output = T>>>) -> Poll<T> {
+    future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn is_accepted(answer: &Answer) -> bool {
+    matches!(answer, Ok(AuthReply::Accepted(_)))
+}
+
+#[test]
+fn one_question_on_one_connection() {
+    let bench = Bench::new(false);
+    let server = bench.server();
+    let mut answer = bench.ask();
+    assert!(poll(&mut answer).is_pending());
+    assert!(server.written().starts_with("GET / HTTP/1.0\r\n"));
+    assert!(server.written().ends_with("\r\n\r\n"));
+    server.bring(ACCEPTED);
+    assert!(matches!(poll(&mut answer), Poll::Ready(answer) if is_accepted(&answer)));
+    drop(answer);
+    assert_eq!(bench.free_slots(), 10);
+}
+
+#[test]
+fn a_slow_server_gets_the_request_in_pieces() {
+    let bench = Bench::new(false);
+    let server = bench.server();
+    server.0.borrow_mut().room = 5;
+    let mut answer = bench.ask();
+    assert!(poll(&mut answer).is_pending());
+    assert_eq!(server.written(), "GET /");
+    server.0.borrow_mut().room = usize::MAX;
+    server.bring(ACCEPTED);
+    assert!(matches!(poll(&mut answer), Poll::Ready(answer) if is_accepted(&answer)));
+    assert_eq!(server.written().matches("GET /").count(), 1);
+}
+
+#[test]
+fn failures_keep_their_cause() {
+    let bench = Bench::new(false);
+    assert_eq!(bench.ask_now(), Err(AuthFailure::Connect(Errno(5))));
+    bench.server().bring(b"");
+    assert_eq!(bench.ask_now(), Err(AuthFailure::Closed));
+    bench.server().0.borrow_mut().input.push_back(Err(io::Error::from_raw_os_error(104)));
+    assert_eq!(bench.ask_now(), Err(AuthFailure::Receive(Errno(104))));
+    bench.server().0.borrow_mut().write_error = Some(32);
+    assert_eq!(bench.ask_now(), Err(AuthFailure::Send(Errno(32))));
+    let _slots: Vec<_> = std::iter::from_fn(|| bench.worker.slots.take().ok()).collect();
+    assert_eq!(bench.ask_now(), Err(AuthFailure::NoSlots(10)));
+}
+
+#[test]
+fn a_connection_is_kept_and_used_again() {
+    let bench = Bench::new(true);
+    let server = bench.server();
+    server.bring(&[ACCEPTED, b"OK"].concat());
+    assert!(is_accepted(&bench.ask_now()));
+    assert_eq!(bench.free_slots(), 9);
+    // No other server is there to be asked.
+    let mut answer = bench.ask();
+    assert!(poll(&mut answer).is_pending());
+    server.bring(ACCEPTED);
+    assert!(matches!(poll(&mut answer), Poll::Ready(answer) if is_accepted(&answer)));
+    assert_eq!(server.written().matches("Auth-User: joe").count(), 2);
+}
+
+#[test]
+fn the_rest_of_a_body_is_read_before_the_connection_is_kept() {
+    let bench = Bench::new(true);
+    let server = bench.server();
+    server.bring(ACCEPTED);
+    assert!(is_accepted(&bench.ask_now()));
+    assert!(bench.worker.auth_pool.take(&bench.inlet.auth.peer).is_none());
+    server.bring(b"OK");
+    bench.fake.turn();
+    assert!(bench.worker.auth_pool.take(&bench.inlet.auth.peer).is_some());
+}
+
+#[test]
+fn a_body_that_does_not_come_costs_its_connection() {
+    let bench = Bench::new(true);
+    bench.server().bring(ACCEPTED);
+    assert!(is_accepted(&bench.ask_now()));
+    bench.fake.turn();
+    bench.fake.advance(Duration::from_secs(1));
+    bench.fake.turn();
+    assert_eq!(bench.free_slots(), 10);
+}
+
+#[test]
+fn a_kept_connection_that_died_is_replaced_by_a_new_one() {
+    let bench = Bench::new(true);
+    let old = bench.server();
+    old.bring(&[ACCEPTED, b"OK"].concat());
+    assert!(is_accepted(&bench.ask_now()));
+    // It looks alive when it is taken, and fails when it is used.
+    old.0.borrow_mut().write_error = Some(32);
+    let new = bench.server();
+    new.bring(ACCEPTED);
+    assert!(is_accepted(&bench.ask_now()));
+    assert_eq!(new.written().matches("Auth-User: joe").count(), 1);
+}
+
+#[test]
+fn a_kept_connection_that_the_server_closed_is_not_taken() {
+    let bench = Bench::new(true);
+    let old = bench.server();
+    old.bring(&[ACCEPTED, b"OK"].concat());
+    assert!(is_accepted(&bench.ask_now()));
+    old.bring(b"");
+    let written = old.written();
+    bench.server().bring(ACCEPTED);
+    assert!(is_accepted(&bench.ask_now()));
+    assert_eq!(old.written(), written);
+}
+
+#[test]
+fn idle_connections_are_swept() {
+    let bench = Bench::new(true);
+    bench.server().bring(&[ACCEPTED, b"OK"].concat());
+    assert!(is_accepted(&bench.ask_now()));
+    assert_eq!(bench.fake.turn(), 1);
+    for _ in 0..11 {
+        bench.fake.advance(Duration::from_secs(5));
+        assert_eq!(bench.fake.turn(), 1);
+    }
+    assert_eq!(bench.free_slots(), 9);
+    for _ in 0..2 {
+        bench.fake.advance(Duration::from_secs(5));
+        bench.fake.turn();
+    }
+    assert_eq!(bench.free_slots(), 10);
+}
