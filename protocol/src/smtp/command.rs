@@ -106,14 +106,6 @@ pub(super) fn verb_of(line: &[u8]) -> Vec<u8> {
     VERBS.iter().copied().find(known).map_or_else(Vec::new, |(name, _)| name.to_vec())
 }
 
-/// Whether a browser speaks: the line is an HTTP request line, of which none begins with an SMTP verb. Whoever leads a
-/// browser to a mail port wants our replies to be taken for a web server's (CVE-2021-3618).
-pub(super) fn is_http_request(line: &[u8]) -> bool {
-    const METHODS: [&[u8]; 10] =
-        [b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"CONNECT", b"PATCH", b"TRACE", b"PRI"];
-    METHODS.iter().any(|method| line.strip_prefix(*method).is_some_and(|rest| rest.starts_with(b" ")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,22 +211,6 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(verb_of(line.as_bytes()), verb.as_bytes(), "{line:?}");
-        }
-    }
-
-    #[test]
-    fn http_requests() {
-        for (line, expected) in [
-            ("GET / HTTP/1.1", true),
-            ("POST /x HTTP/1.0", true),
-            ("CONNECT a:25 HTTP/1.1", true),
-            ("PRI * HTTP/2.0", true),
-            ("GET", false),
-            ("GETS / HTTP/1.1", false),
-            ("EHLO GET ", false),
-            ("", false),
-        ] {
-            assert_eq!(is_http_request(line.as_bytes()), expected, "{line:?}");
         }
     }
 }

@@ -36,7 +36,7 @@ mod xclient;
 pub(crate) use backend::Login;
 pub use settings::{Settings, Xclient};
 
-use self::command::{Command, Verb, is_http_request, trim_end, verb_of};
+use self::command::{Command, Verb, trim_end, verb_of};
 use crate::auth::{Credentials, Envelope, Refusal};
 use crate::config::{Mail, Server, StartTls};
 use crate::event::Event;
@@ -182,10 +182,6 @@ impl Machine {
     }
 
     fn on_command(&mut self, line: &[u8], context: &mut Context<'_>) -> Step {
-        if is_http_request(line) {
-            context.log(Event::HttpRequest);
-            return Step::Close;
-        }
         let Some(command) = Command::parse(line) else {
             return context.reject(reply::INVALID_COMMAND);
         };

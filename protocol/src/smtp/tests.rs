@@ -108,19 +108,6 @@ fn malformed_lines() {
 }
 
 #[test]
-fn an_http_request_is_not_answered() {
-    for line in ["GET / HTTP/1.1", "POST /mail HTTP/1.1", "OPTIONS * HTTP/1.1"] {
-        check(
-            &plain(),
-            &format!(
-                "CONNECT\n S: 220 mx.test ESMTP ready\n C: {line}\n LOG HttpRequest, in auth state\n => close"
-            ),
-        );
-    }
-    check(&plain(), "C: GET\n S: 500 5.5.1 Invalid command");
-}
-
-#[test]
 fn starttls() {
     check(
         &server(StartTls::On, "plain"),
