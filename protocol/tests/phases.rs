@@ -356,3 +356,22 @@ fn a_browser_gets_no_answer() {
         check(&listener(server), &format!("S: {greeting}{rest}"));
     }
 }
+
+/// A literal that was invited is taken, and so is the line end behind it; one that would not fit is refused at once.
+#[test]
+fn an_invited_literal_fits_the_buffer() {
+    for before in ["a1 LOGIN joe ", "a1 ID ({4+}\r\nname {1+}\r\nx {4+}\r\ndate "] {
+        for size in 430..512 {
+            let mut driver = Driver::open(&listener(imap(StartTls::Off)));
+            driver.take_client();
+            driver.input(Side::Client, format!("{before}{{{size}}}\r\n").as_bytes());
+            let reply = driver.take_client();
+            if reply == "+ OK\r\n" {
+                driver.input(Side::Client, format!("{}\r\n", "x".repeat(size)).as_bytes());
+            } else {
+                assert_eq!(reply, "a1 BAD command too long\r\n");
+            }
+            assert!(!driver.take_actions().contains(&Action::Finish), "{size} {before:?}");
+        }
+    }
+}

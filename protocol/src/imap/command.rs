@@ -83,13 +83,16 @@ impl Verb {
     }
 }
 
+/// CR and LF.
+pub(super) const LINE_END: usize = 2;
+
 /// A command as far as it has come.
 #[derive(Debug)]
 pub(super) struct Command {
     pub(super) tag: Tag,
     pub(super) verb: Verb,
     arguments: Arguments,
-    /// Bytes so far, line ends (as one byte) and literals included.
+    /// Bytes so far, literals and line ends (two bytes each, whatever they were) included.
     len: usize,
 }
 
@@ -136,7 +139,7 @@ impl Command {
     /// Reads what stands behind the verb or behind a literal, to the end of the line. Without an announcement the command
     /// is complete.
     pub(super) fn read_line(&mut self, line: &[u8]) -> Result<Option<Announcement>, Malformed> {
-        self.len += line.len() + 1;
+        self.len += line.len() + LINE_END;
         let mut cursor = Cursor::new(line);
         let literal = match &mut self.arguments {
             Arguments::Words(words) => read_words(words, *self.verb.arity().end(), &mut cursor)?,
@@ -302,9 +305,9 @@ mod tests {
         let line = b"a LOGIN {3}";
         let (mut command, rest) = Command::begin(line).expect("a valid beginning");
         command.read_line(rest).expect("an announcement");
-        assert_eq!(command.len(), line.len() + 1);
+        assert_eq!(command.len(), line.len() + 2);
         command.read_literal(b"joe");
         command.read_line(b" pw").expect("the end");
-        assert_eq!(command.len(), line.len() + 1 + 3 + 4);
+        assert_eq!(command.len(), line.len() + 2 + 3 + 5);
     }
 }

@@ -40,7 +40,7 @@ mod settings;
 pub(crate) use backend::Login;
 pub use settings::Settings;
 
-use self::command::{Command, Tag, Verb};
+use self::command::{Command, LINE_END, Tag, Verb};
 use self::reply::{
     CANCELLED, COMPLETED, INTERNAL_ERROR, INVALID_COMMAND, STARTTLS_FIRST, TOO_LONG, UNAVAILABLE, answer,
     close_with, complete, log_too_long, refuse_line, reject, too_long,
@@ -246,7 +246,6 @@ impl Machine {
         announcement: Announcement,
         context: &mut Context<'_>,
     ) -> Step {
-        const LINE_END: usize = 2;
         let Announcement { size, is_synchronizing } = announcement;
         let left = context.server.client_buffer.saturating_sub(command.len() + LINE_END);
         if size > left && is_synchronizing {

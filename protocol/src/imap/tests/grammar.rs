@@ -120,11 +120,11 @@ fn refused_literals() {
 
 #[test]
 fn a_command_fits_the_buffer_with_its_literals() {
-    // 512 = 19 of line with its LF, 491 of literal, 2 for the line end behind it.
-    let password = "x".repeat(491);
-    check(&format!("C: a1 LOGIN joe {{491}}\nS: + OK\nC: {password}\n= auth plain 'joe' '{password}'"));
+    // 512 = 20 of line with its end, 490 of literal, 2 for the line end behind it.
+    let password = "x".repeat(490);
+    check(&format!("C: a1 LOGIN joe {{490}}\nS: + OK\nC: {password}\n= auth plain 'joe' '{password}'"));
     check(
-        "C: a1 LOGIN joe {492}
+        "C: a1 LOGIN joe {491}
         S: a1 BAD command too long
         L: TooLongCommand LOGIN 511
         C: a2 NOOP
@@ -132,7 +132,7 @@ fn a_command_fits_the_buffer_with_its_literals() {
         C: a3 LOGIN joe {99999999999999999999}
         S: a3 BAD command too long
         L: TooLongCommand LOGIN 18446744073709551615
-        C: a4 LOGIN joe {493+}
+        C: a4 LOGIN joe {492+}
         S: a4 BAD command too long
         L: TooLongCommand LOGIN 513
         = close",
@@ -141,8 +141,8 @@ fn a_command_fits_the_buffer_with_its_literals() {
 
 #[test]
 fn a_line_behind_a_literal_fits_what_is_left() {
-    // 512 = 15 of line with its LF, 300 of literal, 197 of line with its LF.
-    let (login, fits) = ("x".repeat(300), "y".repeat(195));
+    // 512 = 16 of line with its end, 300 of literal, 196 of line with its end.
+    let (login, fits) = ("x".repeat(300), "y".repeat(193));
     check(&format!(
         "C: a1 LOGIN {{300}}
         S: + OK
@@ -172,7 +172,7 @@ fn an_overlong_line_ends_the_session() {
         S: + OK
         C: joe {long}
         S: a1 BAD command too long
-        L: TooLongCommand LOGIN 619
+        L: TooLongCommand LOGIN 620
         = close"
     ));
     check(&format!(

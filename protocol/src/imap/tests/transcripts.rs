@@ -57,7 +57,7 @@ fn max_errors_counts_what_the_client_did_wrong() {
         S: a4 NO no
         C: a5 LOGIN joe {999}
         S: a5 BAD command too long
-        L: TooLongCommand LOGIN 1018
+        L: TooLongCommand LOGIN 1019
         C: a6 NOOP
         S: a6 OK completed
         C: a7 AUTHENTICATE PLAIN
