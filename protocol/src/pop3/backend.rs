@@ -51,7 +51,7 @@ impl Login {
     pub(crate) fn on_line(&mut self, line: &[u8], context: &mut BackendContext<'_>) -> BackendStep {
         *context.stage = Stage::ReadingResponse;
         let state = std::mem::take(&mut self.0);
-        if !line.starts_with(b"+OK") {
+        if !matches!(state, State::Over) && !line.starts_with(b"+OK") {
             return state.refuse(line);
         }
         match state {
@@ -230,7 +230,9 @@ mod tests {
             assert_eq!(dialogue.on_line(b"+OK"), BackendStep::Failed);
             assert!(dialogue.command.is_empty());
             assert_eq!(dialogue.log, [Action::Log(event, Some(Stage::ReadingResponse))]);
-            assert_eq!(dialogue.on_line(b"+OK"), BackendStep::Failed, "and stays so");
+            for line in [&b"+OK"[..], b"-ERR"] {
+                assert_eq!(dialogue.on_line(line), BackendStep::Failed, "and stays so");
+            }
         }
     }
 
