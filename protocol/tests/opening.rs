@@ -59,6 +59,17 @@ fn a_proxy_header_that_is_none_ends_the_session() {
         ! finish
         ",
     );
+    // The beginning of a binary header is no empty connection.
+    check_in_turn(
+        &behind_balancer(pop3(StartTls::Off)),
+        "
+        C:
+        > eof client
+        ! log BrokenProxyHeader([13, 10]) while reading PROXY protocol
+        ! close client
+        ! finish
+        ",
+    );
     check_in_turn(
         &behind_balancer(pop3(StartTls::Off)),
         "

@@ -35,7 +35,17 @@ pub enum Parsed {
 /// A header of version 1 has at most 107 bytes, one of version 2 at most 4096; `Incomplete` never asks for more.
 /// Addresses must belong to the stated family, and the checksum of version 2, where there is one, must be right.
 pub fn parse(bytes: &[u8]) -> Parsed {
-    if bytes.first() == Some(&v2::SIGNATURE[0]) { v2::parse(bytes) } else { v1::parse(bytes) }
+    if is_binary(bytes) { v2::parse(bytes) } else { v1::parse(bytes) }
+}
+
+/// What the log shows of a header that ended before it was complete; empty only if nothing came.
+pub(crate) fn unfinished(bytes: &[u8]) -> Event {
+    let excerpt = if is_binary(bytes) { v2::excerpt(bytes) } else { v1::excerpt(bytes) };
+    Event::BrokenProxyHeader(excerpt.to_vec())
+}
+
+fn is_binary(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&v2::SIGNATURE[0])
 }
 
 /// Appends the header for a backend: `client` (after realip) as the source, `local`, the address the client connected

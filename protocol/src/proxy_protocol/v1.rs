@@ -58,12 +58,15 @@ fn port(text: &str) -> Option<u16> {
 
 /// The event shows the bytes up to the first CR or LF; all of them where the first is one, since an empty text means
 /// that nothing came.
-fn broken(window: &[u8]) -> Parsed {
-    let text = match memchr::memchr2(b'\r', b'\n', window) {
+pub(super) fn excerpt(window: &[u8]) -> &[u8] {
+    match memchr::memchr2(b'\r', b'\n', window) {
         Some(0) | None => window,
         Some(end) => &window[..end],
-    };
-    Parsed::Failed(Event::BrokenProxyHeader(text.to_vec()))
+    }
+}
+
+fn broken(window: &[u8]) -> Parsed {
+    Parsed::Failed(Event::BrokenProxyHeader(excerpt(window).to_vec()))
 }
 
 /// Appends the line.

@@ -86,8 +86,12 @@ fn is_intact(header: &[u8], mut at: usize) -> bool {
 }
 
 /// The event shows the fixed part: the rule of version 1, up to the first CR or LF, would show nothing.
+pub(super) fn excerpt(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len().min(FIXED)]
+}
+
 fn broken(bytes: &[u8]) -> Parsed {
-    Parsed::Failed(Event::BrokenProxyHeader(bytes[..bytes.len().min(FIXED)].to_vec()))
+    Parsed::Failed(Event::BrokenProxyHeader(excerpt(bytes).to_vec()))
 }
 
 /// Appends the header.

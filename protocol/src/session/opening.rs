@@ -8,6 +8,7 @@ use crate::config::{Mail, Protocol};
 use crate::deadline::Timer;
 use crate::event::{Event, Stage};
 use crate::line::Pending;
+use crate::proxy_protocol;
 use crate::realip::real_client;
 use crate::session::commands::Commands;
 use crate::session::core::Core;
@@ -28,9 +29,7 @@ pub(super) struct ProxyHeader {
 impl ProxyHeader {
     /// The client sends no more, and the header is not complete.
     pub(super) fn on_eof(mut self, core: &mut Core) -> Phase {
-        let received = self.received.take();
-        let line_end = received.iter().position(|&byte| byte == b'\r' || byte == b'\n');
-        core.log(Event::BrokenProxyHeader(received[..line_end.unwrap_or(received.len())].to_vec()));
+        core.log(proxy_protocol::unfinished(&self.received.take()));
         core.close()
     }
 }
