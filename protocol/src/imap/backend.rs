@@ -149,6 +149,8 @@ impl Login {
     }
 
     fn send_password(&mut self, password: &Secret, context: &mut BackendContext<'_>) -> BackendStep {
+        // Growing behind it would leave a copy in freed memory.
+        context.command.reserve(password.expose().len() + 2);
         context.command.extend_from_slice(password.expose());
         context.command.extend_from_slice(b"\r\n");
         self.state = State::PasswordSent;

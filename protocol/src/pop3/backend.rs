@@ -112,6 +112,8 @@ impl State {
 }
 
 fn send(verb: &[u8], argument: &[u8], command: &mut Vec<u8>) {
+    // Growing behind a password would leave a copy of it in freed memory.
+    command.reserve(verb.len() + argument.len() + 2);
     command.extend_from_slice(verb);
     command.extend_from_slice(argument);
     command.extend_from_slice(b"\r\n");

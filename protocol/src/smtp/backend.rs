@@ -186,7 +186,10 @@ impl Login {
         let message = Zeroizing::new(parts.concat());
         context.command.extend_from_slice(b"AUTH PLAIN ");
         let start = context.command.len();
-        context.command.resize(start + BASE64.encode_len(message.len()), 0);
+        let length = BASE64.encode_len(message.len());
+        // Growing behind it would leave a copy in freed memory.
+        context.command.reserve(length + 2);
+        context.command.resize(start + length, 0);
         BASE64.encode_mut(&message, &mut context.command[start..]);
         context.command.extend_from_slice(b"\r\n");
         self.state = State::AuthSent;
