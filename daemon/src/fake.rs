@@ -24,12 +24,14 @@ use crate::slots::Slots;
 use crate::sys::Shared;
 use crate::worker::Worker;
 
+type Task = Pin<Box<dyn Future<Output = ()>>>;
+
 /// The runtime; clones share everything.
 #[derive(Clone)]
 pub(crate) struct Fake {
     start: Instant,
     passed: Rc<Cell<Duration>>,
-    tasks: Rc<RefCell<Vec<Pin<Box<dyn Future<Output = ()>>>>>>,
+    tasks: Rc<RefCell<Vec<Task>>>,
     /// What connecting leads to, in order; nothing left: an error.
     pub(crate) peers: Rc<RefCell<VecDeque<Pipe>>>,
 }

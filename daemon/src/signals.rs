@@ -8,18 +8,36 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// The signals that mean something to us.
-const HANDLED: [Signal; 9] = [
-    Signal::SIGHUP,
-    Signal::SIGINT,
-    Signal::SIGQUIT,
-    Signal::SIGTERM,
-    Signal::SIGUSR1,
-    Signal::SIGUSR2,
-    Signal::SIGWINCH,
-    Signal::SIGCHLD,
-    Signal::SIGALRM,
+/// The signals that mean something to us, and what.
+const HANDLED: [(Signal, Order); 8] = [
+    (Signal::SIGHUP, Order::Reload),
+    (Signal::SIGQUIT, Order::Drain),
+    (Signal::SIGTERM, Order::Stop),
+    (Signal::SIGINT, Order::Stop),
+    (Signal::SIGUSR1, Order::Reopen),
+    (Signal::SIGUSR2, Order::Upgrade),
+    (Signal::SIGWINCH, Order::Idle),
+    (Signal::SIGCHLD, Order::Reap),
 ];
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Read the configuration again.
+    Reload,
+    /// End when all sessions have.
+    Drain,
+    /// End now.
+    Stop,
+    /// Open the log files again.
+    Reopen,
+    /// Start a new program on the same sockets.
+    Upgrade,
+    /// End the workers and stay.
+    Idle,
+    /// A worker has ended.
+    Reap,
+}
 
 /// The descriptor that signals of this process are read from.
 #[derive(Debug)]
@@ -28,9 +46,10 @@ pub(crate) struct Signals(SignalFd);
 /// One signal that came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Received {
-    pub(crate) signal: Signal,
+    signal: Signal,
+    pub(crate) order: Order,
     /// The process that sent it; 0 for the kernel.
-    pub(crate) sender: u32,
+    sender: u32,
 }
 
 impl Signals {
@@ -39,7 +58,7 @@ impl Signals {
     /// # Errors
     /// `sigprocmask`'s and `signalfd`'s.
     pub(crate) fn open() -> nix::Result<Self> {
-        let mask = SigSet::from_iter(HANDLED);
+        let mask = SigSet::from_iter(HANDLED.map(|(signal, _)| signal));
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&mask), None)?;
         Ok(Self(SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
     }
@@ -51,8 +70,9 @@ impl Signals {
     pub(crate) fn read(&self) -> io::Result<Received> {
         let info = self.0.read_signal()?.ok_or(io::ErrorKind::WouldBlock)?;
         let number = i32::try_from(info.ssi_signo).unwrap_or_default();
-        let signal = Signal::try_from(number)?;
-        Ok(Received { signal, sender: info.ssi_pid })
+        let known = HANDLED.into_iter().find(|(signal, _)| *signal as i32 == number);
+        let (signal, order) = known.ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Received { signal, order, sender: info.ssi_pid })
     }
 
     /// A second descriptor of the same queue, to wait on.
@@ -87,9 +107,9 @@ mod tests {
 
     #[test]
     fn notices_name_number_signal_and_sender() {
-        let received = Received { signal: Signal::SIGHUP, sender: 42 };
+        let received = Received { signal: Signal::SIGHUP, order: Order::Reload, sender: 42 };
         assert_eq!(received.notice("reconfiguring"), "signal 1 (SIGHUP) received from 42, reconfiguring");
-        let received = Received { signal: Signal::SIGCHLD, sender: 7 };
+        let received = Received { signal: Signal::SIGCHLD, order: Order::Reap, sender: 7 };
         assert_eq!(received.notice(""), "signal 17 (SIGCHLD) received from 7");
     }
 }

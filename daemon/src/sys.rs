@@ -16,17 +16,17 @@ use nix::unistd::ForkResult;
 use socket2::SockAddr;
 
 /// The monotonic clock.
-pub fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
 /// The clock on the wall.
-pub fn wall_clock() -> SystemTime {
+pub(crate) fn wall_clock() -> SystemTime {
     SystemTime::now()
 }
 
 /// Fills `bytes` from the kernel's generator; waits for it at most once, early after boot.
-pub fn fill_random(mut bytes: &mut [u8]) {
+pub(crate) fn fill_random(mut bytes: &mut [u8]) {
     while !bytes.is_empty() {
         // SAFETY: pointer and length are of one live, writable slice.
         let filled = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };

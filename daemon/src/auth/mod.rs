@@ -66,7 +66,7 @@ async fn open<R: Runtime>(
     // The words of the log for a refused connection are those of a failed read.
     let connected = poll_fn(|cx| stream.poll_connected(cx)).await;
     connected.map_err(|error| AuthFailure::Receive(errno_of(&error)))?;
-    Ok(Connection { peer: server.peer.clone(), stream, slot })
+    Ok(Connection { peer: server.peer.clone(), stream, _slot: slot })
 }
 
 async fn converse<R: Runtime>(

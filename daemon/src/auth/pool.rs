@@ -23,7 +23,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 pub(super) struct Connection<S> {
     pub(super) peer: Peer,
     pub(super) stream: S,
-    pub(super) slot: Slot,
+    pub(super) _slot: Slot,
 }
 
 /// The idle connections of one worker, the longest idle first.

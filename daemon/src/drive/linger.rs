@@ -28,6 +28,9 @@ pub(super) fn close<R: Runtime>(
     cx: &mut Context<'_>,
     now: Instant,
 ) {
+    if leg.ended && !leg.is_congested() {
+        return;
+    }
     leg.shut_down();
     let is_flushed = match leg.poll_flush(cx) {
         Poll::Ready(Err(_)) => return,

@@ -95,7 +95,8 @@ fn frame(at: SystemTime, level: Level, connection: Option<u64>, message: &str) -
     }
     line.push_str(message);
     if line.len() >= LINE_LIMIT {
-        line.truncate(line.floor_char_boundary(LINE_LIMIT - 1));
+        let cut = (0..LINE_LIMIT).rev().find(|at| line.is_char_boundary(*at));
+        line.truncate(cut.unwrap_or(0));
     }
     line.push('\n');
     line

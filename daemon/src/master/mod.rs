@@ -20,7 +20,7 @@ use crate::listener::{self, Listening};
 use crate::log::lines::{errno_text, error_text};
 use crate::pid::PidFile;
 use crate::plan::Plan;
-use crate::signals::{Received, Signals};
+use crate::signals::{Order, Received, Signals};
 use crate::sys::{self, Shared};
 use crate::worker::Assignment;
 
@@ -180,34 +180,35 @@ impl Master<'_> {
     }
 
     fn obey(&mut self, received: Received) {
-        let purpose = match received.signal {
-            Signal::SIGHUP => "reconfiguring",
-            Signal::SIGQUIT => "shutting down",
-            Signal::SIGTERM | Signal::SIGINT => "exiting",
-            Signal::SIGUSR1 => "reopening logs",
-            Signal::SIGUSR2 => "changing binary is not supported",
-            Signal::SIGWINCH => "stopping workers alone is not supported",
-            _ => "",
+        let purpose = match received.order {
+            Order::Reload => "reconfiguring",
+            Order::Drain => "shutting down",
+            Order::Stop => "exiting",
+            Order::Reopen => "reopening logs",
+            Order::Upgrade => "changing binary is not supported",
+            Order::Idle => "stopping workers alone is not supported",
+            Order::Reap => "",
         };
         self.note(&received.notice(purpose));
-        match received.signal {
-            Signal::SIGHUP if self.stage == Stage::Serving => self.reload(),
-            Signal::SIGQUIT if self.stage == Stage::Serving => {
+        match received.order {
+            Order::Reload if self.stage == Stage::Serving => self.reload(),
+            Order::Drain if self.stage == Stage::Serving => {
                 self.stage = Stage::Quitting;
                 // The workers close theirs; clients are refused from here on.
                 self.listening.clear();
                 self.workers.signal(Signal::SIGQUIT, &self.plan.log);
             }
-            Signal::SIGTERM | Signal::SIGINT => {
+            Order::Stop => {
                 self.stage = Stage::Stopping { told: 0, next: sys::now() };
                 self.insist();
             }
-            Signal::SIGUSR1 => {
+            Order::Reopen => {
                 self.note("reopening logs");
                 self.reopen_logs();
             }
-            Signal::SIGCHLD => self.workers.reap(&self.plan.log),
-            _ => {}
+            Order::Reap => self.workers.reap(&self.plan.log),
+            // A master on its way out begins nothing new.
+            Order::Reload | Order::Drain | Order::Upgrade | Order::Idle => {}
         }
     }
 

@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Accepts clients of one listening socket for as long as it is polled.
 pub(super) async fn run<R: System>(worker: Rc<Worker<R>>, inlet: Rc<Inlet>, listener: R::Watch) {
     loop {
-        match listener.when_readable(|socket| sys::accept(socket)).await {
+        match listener.when_readable(sys::accept).await {
             Ok((socket, address)) => admit(&worker, &inlet, socket, &address),
             Err(error) => {
                 let level = match error.raw_os_error() {
@@ -49,11 +49,8 @@ fn admit<R: System>(worker: &Rc<Worker<R>>, inlet: &Rc<Inlet>, socket: OwnedFd, 
         Ok(slot) => slot,
         Err(limit) => return alert(&no_slots(limit)),
     };
-    let origin = match origin(worker, inlet, &socket, address) {
-        Ok(origin) => origin,
-        // The client has gone again.
-        Err(_) => return,
-    };
+    // Where this fails, the client has gone again.
+    let Ok(origin) = origin(worker, inlet, &socket, address) else { return };
     match worker.runtime.adopt(socket) {
         Ok(stream) => drive::start(worker, Rc::clone(inlet), stream, &origin, slot),
         Err(error) => alert(&format!("epoll_ctl() failed {}", error_text(&error))),

@@ -11,7 +11,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use gatepost_protocol::event::Level;
-use nix::sys::signal::Signal;
 
 use super::{Worker, accept};
 use crate::channel;
@@ -21,7 +20,7 @@ use crate::log::lines::error_text;
 use crate::log::{Log, LogFiles};
 use crate::runtime::{System, Watch};
 use crate::sessions::Phase;
-use crate::signals::{Received, Signals};
+use crate::signals::{Order, Received, Signals};
 use crate::slots::Slots;
 use crate::sys::Shared;
 
@@ -80,7 +79,7 @@ impl Assignment {
             let notice = poll_fn(|cx| {
                 for task in watching.iter_mut().chain(&mut accepting) {
                     // None of them ends before the worker does.
-                    drop(task.as_mut().poll(cx));
+                    let _: Poll<()> = task.as_mut().poll(cx);
                 }
                 if let Some(notice) = notices.borrow_mut().pop_front() {
                     return Poll::Ready(Some(notice));
@@ -118,21 +117,21 @@ impl<R: System> Worker<R> {
     /// Reacts to a signal. Without a master (`is_alone`) nobody waits for a worker that drains, and nobody else reads a
     /// new configuration.
     fn obey(&self, received: Received, log_files: &LogFiles, is_alone: bool) -> Reaction {
-        match received.signal {
-            Signal::SIGQUIT if is_alone => {
+        match received.order {
+            Order::Drain if is_alone => {
                 self.note(&received.notice("shutting down"));
                 Reaction::Stop
             }
-            Signal::SIGQUIT if self.sessions.phase() == Phase::Open => {
+            Order::Drain if self.sessions.phase() == Phase::Open => {
                 self.note(&received.notice("shutting down"));
                 self.note("gracefully shutting down");
                 Reaction::Drain
             }
-            Signal::SIGTERM | Signal::SIGINT => {
+            Order::Stop => {
                 self.note(&received.notice("exiting"));
                 Reaction::Stop
             }
-            Signal::SIGUSR1 => {
+            Order::Reopen => {
                 self.note(&received.notice("reopening logs"));
                 for (path, error) in log_files.reopen() {
                     let message = format!("open() \"{}\" failed {}", path.display(), error_text(&error));
@@ -140,11 +139,12 @@ impl<R: System> Worker<R> {
                 }
                 Reaction::Nothing
             }
-            Signal::SIGHUP if is_alone => {
+            Order::Reload if is_alone => {
                 self.note(&received.notice("reconfiguring needs \"master_process on\""));
                 Reaction::Nothing
             }
-            _ => Reaction::Nothing,
+            // The master's business, or known already.
+            Order::Reload | Order::Drain | Order::Upgrade | Order::Idle | Order::Reap => Reaction::Nothing,
         }
     }
 
@@ -186,7 +186,7 @@ fn channel_task<R: System>(
     let notices = Rc::clone(notices);
     Ok(Box::pin(async move {
         // Without its master a worker goes on serving.
-        while let Ok(Some(files)) = watch.when_readable(|channel| channel::receive(channel)).await {
+        while let Ok(Some(files)) = watch.when_readable(channel::receive).await {
             notices.borrow_mut().push_back(Notice::LogFiles(files));
         }
         std::future::pending().await
