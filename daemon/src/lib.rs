@@ -2,6 +2,7 @@
 
 mod auth;
 mod channel;
+mod control;
 mod deadline;
 pub mod demo;
 mod drive;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::inlet::Inlet;
+use crate::inlet::Inlets;
 use crate::listener::Options;
 use crate::log::{Log, LogFiles};
 use crate::privileges::Account;
@@ -31,10 +31,10 @@ pub(crate) struct Plan {
     pub(crate) listeners: Vec<Planned>,
 }
 
-/// One `listen`.
+/// One socket.
 #[derive(Debug)]
 pub(crate) struct Planned {
     pub(crate) address: Peer,
     pub(crate) options: Options,
-    pub(crate) inlet: Rc<Inlet>,
+    pub(crate) inlets: Rc<Inlets>,
 }

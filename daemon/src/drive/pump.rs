@@ -120,6 +120,10 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
         if self.deadline.poll(self.engine.poll_deadline(), now, cx).is_ready() {
             self.engine.handle_deadline(now, &mut scratch.output);
             self.settle(cx, now, &mut scratch.output)?;
+            debug_assert!(
+                self.engine.poll_deadline().is_none_or(|at| at > now),
+                "a deadline stays in the past"
+            );
             worked = true;
         }
         for side in [Side::Client, Side::Backend] {

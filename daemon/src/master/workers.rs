@@ -182,13 +182,15 @@ impl Workers {
                     return log.note(Level::Alert, &format!("waitpid() failed {}", errno_text(errno as i32)));
                 }
             };
-            log.note(message.0, &message.1);
-            self.bury(pid, is_fatal);
+            // Whoever started the master may have left it other children.
+            if let Some(index) = self.processes.iter().position(|process| process.pid == pid) {
+                log.note(message.0, &message.1);
+                self.bury(index, is_fatal);
+            }
         }
     }
 
-    fn bury(&mut self, pid: Pid, is_fatal: bool) {
-        let Some(index) = self.processes.iter().position(|process| process.pid == pid) else { return };
+    fn bury(&mut self, index: usize, is_fatal: bool) {
         let process = self.processes.swap_remove(index);
         if process.is_leaving || process.generation != self.generation || is_fatal {
             return;
@@ -245,10 +247,10 @@ fn assignment(
     shared: Shared,
     channel: Option<OwnedFd>,
 ) -> Assignment {
-    let inlet_of = |address: &Peer| plan.listeners.iter().find(|planned| planned.address == *address);
-    let with_inlet = |Listening { address, socket }| Some((Rc::clone(&inlet_of(&address)?.inlet), socket));
+    let inlets_of = |address: &Peer| plan.listeners.iter().find(|planned| planned.address == *address);
+    let with_inlets = |Listening { address, socket }| Some((Rc::clone(&inlets_of(&address)?.inlets), socket));
     Assignment {
-        inlets: listening.into_iter().filter_map(with_inlet).collect(),
+        listening: listening.into_iter().filter_map(with_inlets).collect(),
         log: plan.log.clone(),
         log_files: Rc::clone(&plan.log_files),
         connections: plan.connections,

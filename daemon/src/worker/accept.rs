@@ -1,8 +1,11 @@
 //! Accepting clients.
 
+use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::{Duration, UNIX_EPOCH};
 
 use gatepost_protocol::address::{ClientAddr, Origin};
@@ -13,7 +16,7 @@ use socket2::{SockAddr, SockRef};
 
 use super::Worker;
 use crate::drive;
-use crate::inlet::Inlet;
+use crate::inlet::{Inlet, Inlets};
 use crate::log::lines::{error_text, no_slots};
 use crate::runtime::{System, Watch};
 use crate::sys;
@@ -21,11 +24,17 @@ use crate::sys;
 /// The pause after the system ran out of descriptors: closing sessions give some back.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// Clients that one wake-up may accept before the worker's sessions have their turn.
+const CLIENTS_PER_WAKEUP: u64 = 16;
+
 /// Accepts clients of one listening socket for as long as it is polled.
-pub(super) async fn run<R: System>(worker: Rc<Worker<R>>, inlet: Rc<Inlet>, listener: R::Watch) {
-    loop {
+pub(super) async fn run<R: System>(worker: Rc<Worker<R>>, inlets: Rc<Inlets>, listener: R::Watch) {
+    for accepted in 1.. {
+        if accepted % CLIENTS_PER_WAKEUP == 0 {
+            yield_now().await;
+        }
         match listener.when_readable(sys::accept).await {
-            Ok((socket, address)) => admit(&worker, &inlet, socket, &address),
+            Ok((socket, address)) => admit(&worker, &inlets, socket, &address),
             Err(error) => {
                 let level = match error.raw_os_error() {
                     Some(libc::ECONNABORTED) => Level::Error,
@@ -33,7 +42,7 @@ pub(super) async fn run<R: System>(worker: Rc<Worker<R>>, inlet: Rc<Inlet>, list
                     _ => Level::Alert,
                 };
                 let message = format!("accept4() failed {}", error_text(&error));
-                inlet.log.write(worker.runtime.wall_clock(), level, None, &message);
+                inlets.own.log.write(worker.runtime.wall_clock(), level, None, &message);
                 if level != Level::Error {
                     worker.sleep(PAUSE).await;
                 }
@@ -42,41 +51,57 @@ pub(super) async fn run<R: System>(worker: Rc<Worker<R>>, inlet: Rc<Inlet>, list
     }
 }
 
+/// Lets every other task that is ready run first.
+async fn yield_now() {
+    let mut has_yielded = false;
+    poll_fn(|cx| {
+        if mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// Starts the session of one accepted client.
-fn admit<R: System>(worker: &Rc<Worker<R>>, inlet: &Rc<Inlet>, socket: OwnedFd, address: &SockAddr) {
-    let alert = |message: &str| inlet.log.write(worker.runtime.wall_clock(), Level::Alert, None, message);
+fn admit<R: System>(worker: &Rc<Worker<R>>, inlets: &Inlets, socket: OwnedFd, address: &SockAddr) {
+    let alert =
+        |message: &str| inlets.own.log.write(worker.runtime.wall_clock(), Level::Alert, None, message);
     let slot = match worker.slots.take() {
         Ok(slot) => slot,
         Err(limit) => return alert(&no_slots(limit)),
     };
     // Where this fails, the client has gone again.
-    let Ok(origin) = origin(worker, inlet, &socket, address) else { return };
+    let Ok((inlet, origin)) = identify(worker, inlets, &socket, address) else { return };
     match worker.runtime.adopt(socket) {
         Ok(stream) => drive::start(worker, Rc::clone(inlet), stream, &origin, slot),
         Err(error) => alert(&format!("epoll_ctl() failed {}", error_text(&error))),
     }
 }
 
-fn origin<R: System>(
+/// Which server the client has come to, and from where.
+fn identify<'a, R: System>(
     worker: &Worker<R>,
-    inlet: &Inlet,
+    inlets: &'a Inlets,
     socket: &OwnedFd,
     address: &SockAddr,
-) -> io::Result<Origin> {
+) -> io::Result<(&'a Rc<Inlet>, Origin)> {
     let peer = client_addr(address);
     let socket = SockRef::from(&socket);
     if peer != ClientAddr::Unix {
         socket.set_tcp_nodelay(true)?;
     }
-    let server = &inlet.listener.server;
+    let local_addr = || Ok(client_addr(&socket.local_addr()?));
+    let inlet = inlets.select(local_addr)?;
     // Only the header for backends shows where the client connected to.
-    let local = match server.proxy_protocol {
+    let local = match inlet.listener.server.proxy_protocol {
         ProxyProtocol::Off => ClientAddr::Unix,
-        ProxyProtocol::V1 | ProxyProtocol::V2 => client_addr(&socket.local_addr()?),
+        ProxyProtocol::V1 | ProxyProtocol::V2 => local_addr()?,
     };
     let passed = worker.runtime.wall_clock().duration_since(UNIX_EPOCH);
     let unix_time = passed.map_or(0, |passed| passed.as_secs());
-    Ok(Origin { peer, local, unix_time, entropy: worker.entropy() })
+    Ok((inlet, Origin { peer, local, unix_time, entropy: worker.entropy() }))
 }
 
 fn client_addr(address: &SockAddr) -> ClientAddr {

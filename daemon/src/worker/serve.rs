@@ -15,7 +15,7 @@ use gatepost_protocol::event::Level;
 use super::{Worker, accept};
 use crate::channel;
 use crate::drive;
-use crate::inlet::Inlet;
+use crate::inlet::Inlets;
 use crate::log::lines::error_text;
 use crate::log::{Log, LogFiles};
 use crate::runtime::{System, Watch};
@@ -27,7 +27,7 @@ use crate::sys::Shared;
 /// What a worker process is to do: made by the master, inherited by the fork.
 #[derive(Debug)]
 pub struct Assignment {
-    pub(crate) inlets: Vec<(Rc<Inlet>, OwnedFd)>,
+    pub(crate) listening: Vec<(Rc<Inlets>, OwnedFd)>,
     /// The main log.
     pub(crate) log: Log,
     pub(crate) log_files: Rc<LogFiles>,
@@ -60,7 +60,7 @@ impl Assignment {
     /// Where listeners or signals cannot be watched: nothing was served then.
     pub async fn serve<R: System>(self, runtime: R) -> io::Result<()> {
         drive::install_hook();
-        let reserved = self.inlets.len() + 1;
+        let reserved = self.listening.len() + 1;
         let slots = Slots::new(self.connections, reserved);
         let worker = Worker::new(runtime, slots, self.log.clone(), self.shared);
         worker.runtime.spawn(Rc::clone(&worker.deadlines).run(Rc::clone(&worker)));
@@ -71,9 +71,9 @@ impl Assignment {
             watching.push(channel_task(&worker, &notices, channel)?);
         }
         let mut accepting = Vec::<Task>::new();
-        for (inlet, socket) in self.inlets {
+        for (inlets, socket) in self.listening {
             let listener = worker.runtime.watch(socket)?;
-            accepting.push(Box::pin(accept::run(Rc::clone(&worker), inlet, listener)));
+            accepting.push(Box::pin(accept::run(Rc::clone(&worker), inlets, listener)));
         }
         loop {
             let notice = poll_fn(|cx| {
