@@ -2,6 +2,7 @@
 
 mod auth;
 mod channel;
+mod cli;
 mod control;
 mod deadline;
 pub mod demo;
