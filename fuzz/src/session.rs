@@ -1,0 +1,376 @@
+//! One session from a script, with all that a caller may rely on asserted after every step.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use gatepost_protocol::action::{
+    Action, Completion, ConnectFailure, DnsError, Errno, LookupFailure, Output, Side,
+};
+use gatepost_protocol::address::{ClientAddr, Origin};
+use gatepost_protocol::auth::{Accepted, AuthFailure, AuthReply, BackendAddr, Refusal};
+use gatepost_protocol::config::{Listener, Protocol};
+use gatepost_protocol::relay::Relay;
+use gatepost_protocol::secret::Secret;
+use gatepost_protocol::session::{Session, SocketFailure};
+
+use crate::ledger::{Ledger, Operation};
+use crate::script::{self, Step};
+use crate::settings;
+
+/// Runs the script, and if no TLS can come into it a second time with every read from the client one byte long: nobody
+/// can tell the difference. (What a backend says before it was asked must not be taken for the answer, so there the
+/// reads may matter.)
+pub(crate) fn run(protocol: Protocol, data: &[u8]) {
+    let (letters, steps) = script::parse(data);
+    let listener = settings::listener(protocol, letters);
+    let start = start();
+    let whole = Run::play(&listener, &steps, start, usize::MAX);
+    if listener.server.tls.is_none() {
+        let split = Run::play(&listener, &steps, start, 1);
+        assert_eq!(whole.said, split.said, "reads of one byte lead elsewhere");
+    }
+}
+
+/// What the peers and the caller saw.
+#[derive(Default, PartialEq, Eq)]
+struct Said {
+    client: Vec<u8>,
+    backend: Vec<u8>,
+    /// Without log lines, which may tell how many bytes had come.
+    actions: Vec<String>,
+}
+
+struct Run {
+    stage: Stage,
+    ledger: Ledger,
+    now: Instant,
+    /// Bytes one read from the client takes at most.
+    client_read_limit: usize,
+    client: Leg,
+    backend: Leg,
+    is_plain: bool,
+    said: Said,
+}
+
+enum Stage {
+    Login(Box<Session>),
+    Relay(Box<Relay>),
+    /// While one becomes the other.
+    Between,
+}
+
+/// A socket: what its peer has sent and nobody has read.
+#[derive(Default)]
+struct Leg {
+    unread: Vec<u8>,
+    has_ended: bool,
+    is_end_told: bool,
+}
+
+impl Run {
+    fn play(listener: &Listener, steps: &[Step<'_>], now: Instant, client_read_limit: usize) -> Self {
+        let mut out = Output::default();
+        let session = Session::open(listener, &origin(), now, &mut out);
+        let mut run = Self {
+            stage: Stage::Login(Box::new(session)),
+            ledger: Ledger::new(),
+            now,
+            client_read_limit,
+            client: Leg::default(),
+            backend: Leg::default(),
+            is_plain: listener.server.tls.is_none(),
+            said: Said::default(),
+        };
+        run.settle(&out);
+        for step in steps {
+            run.step(*step);
+            run.read_what_waits();
+        }
+        run.assert_no_secret_is_shown();
+        run.let_time_pass();
+        run
+    }
+
+    fn step(&mut self, step: Step<'_>) {
+        match step {
+            Step::Client(bytes) => self.send(Side::Client, bytes),
+            Step::Backend(bytes) => self.send(Side::Backend, bytes),
+            Step::Outcome(detail) => self.complete(detail),
+            Step::Deadline => self.reach_deadline(),
+            Step::EarlyWakeUp => self.wake_up_early(),
+            Step::ClientEof => self.leg(Side::Client).has_ended = true,
+            Step::BackendEof if self.ledger.is_backend_open => self.leg(Side::Backend).has_ended = true,
+            Step::BackendEof => {}
+            Step::ClientFailure => self.fail(Side::Client, SocketFailure::Receive(Errno(104))),
+            Step::BackendFailure => self.fail(Side::Backend, SocketFailure::Send(Errno(32))),
+            Step::Shutdown => self.change(|stage, now, out| match stage {
+                Stage::Login(session) => session.handle_shutdown(now, out),
+                Stage::Relay(relay) => relay.handle_shutdown_timeout(),
+                Stage::Between => {}
+            }),
+        }
+    }
+
+    fn leg(&mut self, side: Side) -> &mut Leg {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Backend => &mut self.backend,
+        }
+    }
+
+    /// The peer sends; the session reads when it wants to.
+    fn send(&mut self, side: Side, bytes: &[u8]) {
+        if self.ledger.is_open(side) && !self.leg(side).has_ended {
+            self.leg(side).unread.extend_from_slice(bytes);
+        }
+    }
+
+    /// As the loop does: reads each leg for as long as the session takes more of it.
+    fn read_what_waits(&mut self) {
+        let mut is_idle = false;
+        while !std::mem::replace(&mut is_idle, true) {
+            for side in [Side::Client, Side::Backend] {
+                while self.ledger.is_open(side) && self.read(side) {
+                    is_idle = false;
+                }
+            }
+        }
+    }
+
+    /// One read; false if there is nothing to read, or nobody to read it.
+    fn read(&mut self, side: Side) -> bool {
+        let is_relay = matches!(self.stage, Stage::Relay(_));
+        let limit = match &self.stage {
+            Stage::Login(session) => session.input_limit(side),
+            Stage::Relay(_) => usize::MAX,
+            Stage::Between => 0,
+        };
+        let read_limit = if side == Side::Client { self.client_read_limit } else { usize::MAX };
+        let leg = self.leg(side);
+        if leg.unread.is_empty() {
+            let is_news = leg.has_ended && !std::mem::replace(&mut leg.is_end_told, leg.has_ended);
+            if is_news {
+                self.change(|stage, now, out| match stage {
+                    Stage::Login(session) => session.handle_eof(side, now, out),
+                    Stage::Relay(relay) => relay.handle_eof(side, now, out),
+                    Stage::Between => {}
+                });
+            }
+            return is_news;
+        }
+        let count = leg.unread.len().min(limit).min(read_limit);
+        if count == 0 {
+            return false;
+        }
+        let mut wire: Vec<u8> = leg.unread.drain(..count).collect();
+        let before = self.said.bytes_for(side.other());
+        let sent = if is_relay { wire.clone() } else { Vec::new() };
+        self.change(|stage, now, out| match stage {
+            Stage::Login(session) => session.handle_input(side, &mut wire, now, out),
+            Stage::Relay(relay) => relay.handle_input(side, &mut wire, now, out),
+            Stage::Between => {}
+        });
+        if is_relay && self.is_plain {
+            assert_eq!(
+                self.said.of(side.other())[before..],
+                sent,
+                "the relay passes what came, all of it, once"
+            );
+        }
+        true
+    }
+
+    fn fail(&mut self, side: Side, failure: SocketFailure) {
+        if self.ledger.is_open(side) {
+            *self.leg(side) = Leg { has_ended: true, is_end_told: true, ..Leg::default() };
+            self.change(|stage, now, out| match stage {
+                Stage::Login(session) => session.handle_failure(side, failure, now, out),
+                Stage::Relay(relay) => relay.handle_failure(side, failure, now, out),
+                Stage::Between => {}
+            });
+        }
+    }
+
+    /// Ends the operation under way. The first byte tells how, the rest is a login or a text.
+    fn complete(&mut self, detail: &[u8]) {
+        let (kind, detail) = detail.split_first().map_or((b'+', detail), |(kind, detail)| (*kind, detail));
+        let completion = match (self.ledger.under_way.take(), kind) {
+            (None, _) => return,
+            (Some(Operation::Resolve), b'+') => Completion::Resolved(Ok("client.example".into())),
+            (Some(Operation::Resolve), b'-') => Completion::Resolved(Err(LookupFailure::Mismatch)),
+            (Some(Operation::Resolve), _) => {
+                Completion::Resolved(Err(LookupFailure::Address(DnsError::TimedOut)))
+            }
+            (Some(Operation::Connect), b'-') => {
+                Completion::Connected(Err(ConnectFailure::Refused(Errno(111))))
+            }
+            (Some(Operation::Connect), _) => {
+                self.ledger.is_backend_open = true;
+                self.backend = Leg::default();
+                Completion::Connected(Ok(()))
+            }
+            (Some(Operation::Auth { needs_password }), _) => {
+                Completion::Auth(self.answer(kind, detail, needs_password))
+            }
+        };
+        self.change(|stage, now, out| match stage {
+            Stage::Login(session) => session.handle_completion(completion, now, out),
+            Stage::Relay(_) | Stage::Between => panic!("a relay has no operation under way"),
+        });
+    }
+
+    /// An answer of the auth server, such as the auth client lets pass.
+    fn answer(&mut self, kind: u8, detail: &[u8], needs_password: bool) -> Result<AuthReply, AuthFailure> {
+        let text: Vec<u8> = detail.iter().copied().filter(|byte| !byte.is_ascii_control()).collect();
+        let login = if text.is_empty() { None } else { Some(text.clone()) };
+        let refusal = |wait| {
+            let text = if text.is_empty() { b"no".to_vec() } else { text.clone() };
+            Ok(AuthReply::Refused(Refusal { text, code: None, wait, login: None }))
+        };
+        match kind {
+            b'-' => refusal(None),
+            b'~' => refusal(Some(Duration::from_secs(1))),
+            b'w' => Ok(AuthReply::Wait(Duration::ZERO)),
+            b'W' => Ok(AuthReply::Wait(Duration::from_secs(5))),
+            b'!' => Err(AuthFailure::TimedOut),
+            b'?' => Err(AuthFailure::NoStatus),
+            _ => {
+                self.ledger.is_accepted = true;
+                let password = (kind != b'=' || needs_password).then(|| Secret::from(PASSWORD));
+                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 143));
+                let backend = BackendAddr { address, name: "127.0.0.1:143".into() };
+                Ok(AuthReply::Accepted(Accepted { backend, login, password }))
+            }
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Login(session) => session.poll_deadline(),
+            Stage::Relay(relay) => relay.poll_deadline(),
+            Stage::Between => None,
+        }
+    }
+
+    fn reach_deadline(&mut self) {
+        let Some(deadline) = self.deadline() else { return };
+        self.now = self.now.max(deadline);
+        self.handle_deadline();
+        assert_ne!(self.deadline(), Some(deadline), "a deadline that is reached must move");
+    }
+
+    fn wake_up_early(&mut self) {
+        if self.deadline().is_none_or(|deadline| deadline > self.now) {
+            let before = (self.said.client.len(), self.said.backend.len(), self.said.actions.len());
+            self.handle_deadline();
+            let after = (self.said.client.len(), self.said.backend.len(), self.said.actions.len());
+            assert_eq!(before, after, "a wake-up before the deadline does nothing");
+        }
+    }
+
+    fn handle_deadline(&mut self) {
+        self.change(|stage, now, out| match stage {
+            Stage::Login(session) => session.handle_deadline(now, out),
+            Stage::Relay(relay) => relay.handle_deadline(now, out),
+            Stage::Between => {}
+        });
+    }
+
+    /// Nothing waits for ever, except for what a caller was asked to do.
+    fn let_time_pass(&mut self) {
+        for _ in 0..100 {
+            if self.ledger.is_finished || (self.ledger.under_way.is_some() && self.deadline().is_none()) {
+                return;
+            }
+            assert!(self.deadline().is_some(), "the session waits for nothing");
+            self.reach_deadline();
+            self.read_what_waits();
+        }
+        panic!("the session does not end");
+    }
+
+    /// One call, and what follows it.
+    fn change(&mut self, call: impl FnOnce(&mut Stage, Instant, &mut Output)) {
+        let mut out = Output::default();
+        call(&mut self.stage, self.now, &mut out);
+        self.settle(&out);
+    }
+
+    fn settle(&mut self, out: &Output) {
+        self.take_output(out);
+        let mut is_logged_in = false;
+        loop {
+            let action = match &mut self.stage {
+                Stage::Login(session) => session.poll_action(),
+                Stage::Relay(relay) => relay.poll_action(),
+                Stage::Between => None,
+            };
+            let Some(action) = action else { break };
+            assert!(!is_logged_in, "{action:?} behind Relay");
+            self.ledger.on_action(&action);
+            is_logged_in = action == Action::Relay;
+            if !matches!(action, Action::Log(..)) {
+                self.said.actions.push(format!("{action:?}"));
+            }
+        }
+        if is_logged_in && let Stage::Login(session) = std::mem::replace(&mut self.stage, Stage::Between) {
+            let mut out = Output::default();
+            self.stage = Stage::Relay(Box::new(session.into_relay(self.now, &mut out)));
+            self.settle(&out);
+        }
+    }
+
+    fn take_output(&mut self, out: &Output) {
+        self.ledger.on_output(out);
+        self.said.client.extend_from_slice(&out.client);
+        self.said.backend.extend_from_slice(&out.backend);
+    }
+
+    fn assert_no_secret_is_shown(&self) {
+        let shown = match &self.stage {
+            Stage::Login(session) => format!("{session:?}"),
+            Stage::Relay(relay) => format!("{relay:?}"),
+            Stage::Between => String::new(),
+        };
+        let password = std::str::from_utf8(PASSWORD).expect("it is ASCII");
+        assert!(!shown.contains(password), "Debug shows the password");
+    }
+}
+
+impl std::fmt::Debug for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "client: {} backend: {} ", self.client.escape_ascii(), self.backend.escape_ascii())?;
+        f.debug_list().entries(&self.actions).finish()
+    }
+}
+
+impl Said {
+    fn of(&self, side: Side) -> &[u8] {
+        match side {
+            Side::Client => &self.client,
+            Side::Backend => &self.backend,
+        }
+    }
+
+    fn bytes_for(&self, side: Side) -> usize {
+        self.of(side).len()
+    }
+}
+
+fn origin() -> Origin {
+    Origin {
+        peer: ClientAddr::Inet(([192, 0, 2, 7], 4711).into()),
+        local: ClientAddr::Inet(([192, 0, 2, 1], 143).into()),
+        unix_time: 1_750_000_000,
+        entropy: *b"no randomness :)",
+    }
+}
+
+/// Where the clock begins; all else is relative to it.
+fn start() -> Instant {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    *START.get_or_init(Instant::now)
+}
+
+/// What the auth server tells of the backend.
+const PASSWORD: &[u8] = b"backend-password";
