@@ -82,7 +82,7 @@ fn follow(message: &Message<[u8]>, limit: usize) -> Result<Reading, ParseError> 
     // Aliases nearly always stand in their order, and one pass is enough; else each pass follows at least one.
     loop {
         let before = aliases;
-        for record in message.answer()? {
+        for record in message.answer()?.take(RECORD_LIMIT) {
             let record = record?;
             if record.owner() != name || record.class() != question.qclass() {
                 continue;
@@ -160,5 +160,7 @@ fn text(name: &impl ToName) -> Vec<u8> {
     text
 }
 
+/// More records of one answer are not looked at: each pass reads all of them, and there may be one for each alias.
+const RECORD_LIMIT: usize = 512;
 /// More addresses of one name are not looked at.
 const ADDRESS_LIMIT: usize = 256;

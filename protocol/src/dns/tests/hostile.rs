@@ -169,6 +169,21 @@ fn malformed_answers_are_format_errors() {
 }
 
 #[test]
+fn only_so_many_records_are_looked_at() {
+    for (others, expected) in [
+        (511, Ok("mail.example".into())),
+        (512, Err(LookupFailure::Name("mail.example".into(), DnsError::NotFound))),
+    ] {
+        let mut run = Run::new(settings(1), CLIENT);
+        run.serve(POINTER, Rtype::PTR, Rcode::NOERROR, PTR);
+        let mut records = vec![("other.example", Data::A(CLIENT)); others];
+        records.push(("mail.example", Data::A(CLIENT)));
+        run.serve("mail.example", Rtype::A, Rcode::NOERROR, &records);
+        assert_eq!(run.result(), expected);
+    }
+}
+
+#[test]
 fn debug_shows_no_ids() {
     let run = Run::new(settings(1), CLIENT);
     assert_eq!(format!("{:?}", run.lookup), "Lookup { client: 192.0.2.25, queries: 1, .. }");
