@@ -148,10 +148,10 @@ mod tests {
 
     #[test]
     fn two_mapped_addresses_are_ipv4_in_version_2() {
-        let mapped = Addresses::new(inet("[::ffff:192.0.2.1]:1"), inet("[::ffff:192.0.2.2]:2"));
-        let plain = Addresses::new(inet("192.0.2.1:1"), inet("192.0.2.2:2"));
-        assert_eq!(mapped.unmapped(), plain);
-        assert_ne!(mapped, plain);
+        let mapped = |version| written(version, inet("[::ffff:192.0.2.1]:1"), inet("[::ffff:192.0.2.2]:2"));
+        let plain = |version| written(version, inet("192.0.2.1:1"), inet("192.0.2.2:2"));
+        assert_eq!(mapped(ProxyProtocol::V2), plain(ProxyProtocol::V2));
+        assert_eq!(mapped(ProxyProtocol::V1), b"PROXY TCP6 ::ffff:192.0.2.1 ::ffff:192.0.2.2 1 2\r\n");
     }
 
     proptest! {

@@ -317,6 +317,44 @@ fn answers_are_remembered_for_their_time() {
 }
 
 #[test]
+fn an_answer_lasts_no_longer_than_the_aliases_that_led_to_it() {
+    // The shorter time stands at each place of the chain once; the last alias takes another query.
+    for times in [[7, 90, 90], [90, 7, 90], [90, 90, 7]] {
+        let [first, second, last] = times.map(Ttl::from_secs);
+        let mut run = Run::new(settings(1), CLIENT);
+        let [owner, alias, target] = [POINTER, "a.example", "b.example"].map(name);
+        let query = run.query();
+        run.input(&answer_with(&query.bytes, Rcode::NOERROR, |answer| {
+            answer.push((&owner, first, Cname::new(&alias))).unwrap();
+            answer.push((&alias, second, Cname::new(&target))).unwrap();
+        }));
+        let query = run.query();
+        run.input(&answer_with(&query.bytes, Rcode::NOERROR, |answer| {
+            answer.push((&target, last, Ptr::new(name("mail.example")))).unwrap();
+        }));
+        run.serve("mail.example", Rtype::A, Rcode::NOERROR, &[("mail.example", Data::A(CLIENT))]);
+        assert!(run.result().is_ok());
+        run.wait(6);
+        run.again(CLIENT);
+        assert!(run.result().is_ok());
+        run.wait(1);
+        run.again(CLIENT);
+        assert_eq!(asked(&run.query().bytes).1, Rtype::PTR, "{times:?}");
+    }
+}
+
+#[test]
+fn records_of_another_class_do_not_count() {
+    let mut run = Run::new(settings(1), CLIENT);
+    let query = run.query();
+    run.input(&answer_with(&query.bytes, Rcode::NOERROR, |answer| {
+        let ptr = Ptr::new(name("mail.example"));
+        answer.push((name(POINTER), Class::CH, Ttl::from_secs(1), ptr)).unwrap();
+    }));
+    assert_eq!(run.result(), Err(LookupFailure::Address(DnsError::NotFound)));
+}
+
+#[test]
 fn what_is_not_there_is_remembered_for_half_a_minute() {
     for rcode in [Rcode::NXDOMAIN, Rcode::SERVFAIL] {
         let mut run = Run::new(settings(1), CLIENT);
