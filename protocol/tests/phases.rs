@@ -4,7 +4,7 @@ mod support;
 
 use gatepost_protocol::action::{Action, Side};
 use gatepost_protocol::config::{Server, StartTls};
-use support::server::{behind_balancer, imap, listener, pop3, smtp};
+use support::server::{behind_balancer, imap, listener, pop3, smtp, smtp_with};
 use support::transcript::{check, check_in_turn};
 use support::{Driver, SECOND};
 
@@ -374,4 +374,15 @@ fn an_invited_literal_fits_the_buffer() {
             assert!(!driver.take_actions().contains(&Action::Finish), "{size} {before:?}");
         }
     }
+}
+
+#[test]
+fn the_log_shows_the_login_of_the_present_attempt() {
+    let mut driver = Driver::open(&listener(smtp_with(StartTls::Off, true, |_| {})));
+    driver.input(Side::Client, b"EHLO x\r\nAUTH PLAIN AGpvZQBwdw==\r\n");
+    assert_eq!(driver.log_context().login.as_deref(), Some(&b"joe"[..]));
+    support::transcript::order("refused 1 no", &mut driver);
+    support::transcript::order("sleep 1", &mut driver);
+    driver.input(Side::Client, b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n");
+    assert_eq!(driver.log_context().login, None);
 }

@@ -34,6 +34,7 @@ impl Authenticating {
     pub(super) fn begin(credentials: Credentials, core: &mut Core, now: Instant) -> Phase {
         core.attempts = core.attempts.saturating_add(1);
         core.deadlines.clear(Timer::Client);
+        core.log_context.login = None;
         set_login(credentials.login(), core);
         Self { credentials: Arc::new(credentials), waits: 0 }.ask(core, now)
     }
@@ -164,7 +165,7 @@ fn is_outage(failure: &AuthFailure) -> bool {
     }
 }
 
-/// The log shows the login that was last known and not empty.
+/// The log shows the login of this attempt that was last known and not empty.
 pub(super) fn set_login(login: &[u8], core: &mut Core) {
     if !login.is_empty() {
         core.log_context.login = Some(login.into());
