@@ -46,7 +46,7 @@ pub enum Event {
     PlaintextAfterStartTls,
     /// The client's name could not be looked up or confirmed.
     LookupFailed(LookupFailure),
-    /// SMTP: the client spoke before the greeting; what it said.
+    /// SMTP: the client spoke before the greeting; the first line of what it said, or no more than the verb AUTH.
     RejectedBeforeGreeting(Vec<u8>),
     /// SMTP: MAIL without authentication; the MAIL line.
     Rejected(Vec<u8>),

@@ -5,6 +5,7 @@ mod support;
 use gatepost_protocol::action::{Action, Side};
 use gatepost_protocol::address::{ClientAddr, Origin};
 use gatepost_protocol::config::{Listener, Network, Server, StartTls};
+use gatepost_protocol::event::{Event, Stage};
 use support::server::{behind_balancer, listener, pop3, smtp_with};
 use support::transcript::{check, check_in_turn};
 use support::{Driver, SECOND, origin};
@@ -167,6 +168,24 @@ fn a_delayed_greeting_comes_to_those_who_wait() {
         ! finish
         ",
     );
+}
+
+#[test]
+fn the_log_shows_no_password_that_came_before_the_greeting() {
+    for (early, shown) in [
+        ("EHLO x\r\nAUTH PLAIN AGpvZQBwdw==\r\n", "EHLO x"),
+        ("auth plain AGpvZQBwdw==\r\n", "auth"),
+        ("AUTHPLAIN AGpvZQBwdw==", "AUTH"),
+        ("\r\nAUTH PLAIN AGpvZQBwdw==\r\n", ""),
+        ("EHL", "EHL"),
+    ] {
+        let mut driver = Driver::open(&resolving(3));
+        support::transcript::order("resolved mail.example", &mut driver);
+        driver.take_actions();
+        driver.input(Side::Client, early.as_bytes());
+        let event = Event::RejectedBeforeGreeting(shown.into());
+        assert_eq!(driver.take_actions()[0], Action::Log(event, Some(Stage::DelayingGreeting)), "{early:?}");
+    }
 }
 
 #[test]

@@ -140,9 +140,19 @@ fn greeting_delay(core: &Core) -> Duration {
 
 /// SMTP: who speaks before a delayed greeting does not listen.
 pub(super) fn on_early_input(bytes: &[u8], core: &mut Core) -> Phase {
-    core.log(Event::RejectedBeforeGreeting(bytes.to_vec()));
+    core.log(Event::RejectedBeforeGreeting(excerpt(bytes).to_vec()));
     core.ask(|machine, context| machine.on_early_input(context));
     core.close()
+}
+
+/// What the log shows of it: the first line, and of AUTH the verb alone, for a password may follow.
+fn excerpt(bytes: &[u8]) -> &[u8] {
+    const AUTH: &[u8] = b"AUTH";
+    let line = &bytes[..memchr::memchr2(b'\r', b'\n', bytes).unwrap_or(bytes.len())];
+    match line.split_at_checked(AUTH.len()) {
+        Some((verb, _)) if verb.eq_ignore_ascii_case(AUTH) => verb,
+        Some(_) | None => line,
+    }
 }
 
 /// Greets the client and starts the command loop, whose `timeout` runs from here.
