@@ -1,7 +1,6 @@
 //! What both gatepost programs share.
 
 mod auth;
-mod certificates;
 mod channel;
 mod cli;
 mod control;
