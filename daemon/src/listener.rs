@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gatepost_protocol::event::Level;
 use nix::libc;
-use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use thiserror::Error;
 
 use crate::log::lines::{error_text, peer_text};
@@ -29,6 +29,8 @@ pub(crate) struct Options {
     pub(crate) send_buffer: Option<usize>,
     /// Whether an IPv6 wildcard leaves IPv4 alone.
     pub(crate) ipv6_only: bool,
+    /// `multipath`: MPTCP.
+    pub(crate) multipath: bool,
     /// `so_keepalive`; `None` leaves the system's default.
     pub(crate) keepalive: Option<Keepalive>,
 }
@@ -112,8 +114,9 @@ pub(crate) fn listen(address: &Peer, options: &Options) -> Result<OwnedFd, Liste
         Peer::Inet(address) => SockAddr::from(*address),
         Peer::Unix(path) => SockAddr::unix(path).map_err(failed("bind() to"))?,
     };
+    let protocol = (options.multipath && at.domain() != Domain::UNIX).then_some(Protocol::MPTCP);
     let socket =
-        Socket::new(at.domain(), Type::STREAM.nonblocking(), None).map_err(failed("socket() for"))?;
+        Socket::new(at.domain(), Type::STREAM.nonblocking(), protocol).map_err(failed("socket() for"))?;
     set_options(&socket, &at, options).map_err(failed("setsockopt() for"))?;
     socket.bind(&at).map_err(failed("bind() to"))?;
     if let Peer::Unix(path) = address {
