@@ -1,6 +1,7 @@
 //! What both gatepost programs share.
 
 mod auth;
+mod certificates;
 mod channel;
 mod cli;
 mod control;

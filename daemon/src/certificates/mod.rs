@@ -1,0 +1,170 @@
+//! Certificates and keys, and the TLS settings made of them.
+
+mod chooser;
+mod tickets;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, ServerConfig, ServerSessionMemoryCache};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use thiserror::Error;
+
+use self::chooser::Chooser;
+use self::tickets::Tickets;
+use crate::log::lines::error_text;
+
+/// What the TLS of one server is made of.
+#[derive(Debug)]
+pub(crate) struct Settings<'a> {
+    /// Chains with their keys, one or more.
+    pub(crate) pairs: Vec<(Certificates, Certificates)>,
+    pub(crate) tls12: bool,
+    pub(crate) tls13: bool,
+    /// Whether our order of cipher suites counts and not the client's.
+    pub(crate) prefers_own_ciphers: bool,
+    /// Sessions to remember for clients without tickets.
+    pub(crate) cached_sessions: usize,
+    /// Whether sessions can be resumed by ticket.
+    pub(crate) tickets: bool,
+    pub(crate) session_timeout: Duration,
+    /// The name of the protocol, for ALPN.
+    pub(crate) alpn: &'static str,
+    /// Random bytes that the workers share: any of them reads the tickets of the others.
+    pub(crate) seed: &'a [u8; 32],
+}
+
+/// Where PEM text is. Prints as messages name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Certificates {
+    File(PathBuf),
+    /// `data:`
+    Data(Vec<u8>),
+    /// `engine:` or `store:`, which need OpenSSL.
+    Elsewhere(String),
+}
+
+impl fmt::Display for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            // The text may be a key.
+            Self::Data(_) => f.write_str("data:..."),
+            Self::Elsewhere(text) => f.write_str(text),
+        }
+    }
+}
+
+/// Why certificates or keys cannot be used.
+#[derive(Debug, Error)]
+pub(crate) enum CertificateError {
+    #[error("cannot load certificate \"{0}\": {1}")]
+    Certificate(Certificates, String),
+    #[error("cannot load certificate key \"{0}\": {1}")]
+    Key(Certificates, String),
+    #[error("SSL_CTX_use_PrivateKey(\"{0}\") failed (SSL: key values mismatch)")]
+    Mismatch(Certificates),
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// The cryptography that was compiled in.
+pub(crate) fn provider() -> CryptoProvider {
+    #[cfg(feature = "aws-lc-rs")]
+    return rustls::crypto::aws_lc_rs::default_provider();
+    #[cfg(not(feature = "aws-lc-rs"))]
+    return rustls::crypto::ring::default_provider();
+}
+
+/// Loads the certificates and keys and builds the TLS settings of one server.
+pub(crate) fn server_config(
+    settings: &Settings<'_>,
+    read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+) -> Result<Arc<ServerConfig>, CertificateError> {
+    let provider = Arc::new(provider());
+    let mut keys = Vec::new();
+    for (certificates, key) in &settings.pairs {
+        keys.push(Arc::new(certified_key(certificates, key, &provider, read)?));
+    }
+    let versions: &[_] = match (settings.tls12, settings.tls13) {
+        (true, true) => &[&TLS12, &TLS13],
+        (true, false) => &[&TLS12],
+        (false, _) => &[&TLS13],
+    };
+    // Sessions resume only where they could have begun: the certificates are part of what tickets are sealed with.
+    let identity: Vec<&[u8]> = keys.iter().flat_map(|key| key.cert.iter().map(AsRef::as_ref)).collect();
+    let tickets = Tickets::new(settings.seed, &identity, settings.session_timeout, provider.secure_random);
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(Chooser::new(keys)));
+    config.alpn_protocols = vec![settings.alpn.into()];
+    config.ignore_client_order = settings.prefers_own_ciphers;
+    config.session_storage = match settings.cached_sessions {
+        0 => Arc::new(NoServerSessionStorage {}),
+        count => ServerSessionMemoryCache::new(count),
+    };
+    if settings.tickets {
+        config.ticketer = Arc::new(tickets);
+    }
+    Ok(Arc::new(config))
+}
+
+fn certified_key(
+    certificates: &Certificates,
+    key: &Certificates,
+    provider: &CryptoProvider,
+    read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+) -> Result<CertifiedKey, CertificateError> {
+    let failed = |reason| CertificateError::Certificate(certificates.clone(), reason);
+    let chain = text(certificates, read).and_then(|text| chain(&text)).map_err(failed)?;
+    let failed = |reason| CertificateError::Key(key.clone(), reason);
+    let text = zeroize::Zeroizing::new(text(key, read).map_err(failed)?);
+    let der = private_key(&text).map_err(failed)?;
+    let signer = provider.key_provider.load_private_key(der).map_err(|error| failed(error.to_string()))?;
+    let certified = CertifiedKey::new(chain, signer);
+    match certified.keys_match() {
+        // A kind of key that does not tell its public part cannot be compared.
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(certified),
+        Err(rustls::Error::InconsistentKeys(_)) => Err(CertificateError::Mismatch(key.clone())),
+        Err(error) => Err(CertificateError::Certificate(certificates.clone(), error.to_string())),
+    }
+}
+
+fn text(from: &Certificates, read: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Vec<u8>, String> {
+    match from {
+        Certificates::File(path) => {
+            read(path).map_err(|error| format!("open() failed {}", error_text(&error)))
+        }
+        Certificates::Data(text) => Ok(text.clone()),
+        Certificates::Elsewhere(_) => Err("only files and \"data:\" are supported".into()),
+    }
+}
+
+fn chain(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
+    match chain {
+        Ok(chain) if chain.is_empty() => Err("no certificate in PEM form in it".into()),
+        Ok(chain) => Ok(chain),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The first key of the text, in PKCS#8, PKCS#1 or SEC 1 form.
+fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    match PrivateKeyDer::from_pem_slice(text) {
+        Ok(key) => Ok(key),
+        Err(_) if text.windows(9).any(|word| word == b"ENCRYPTED") => {
+            Err("the key is encrypted, which is not supported".into())
+        }
+        Err(pem::Error::NoItemsFound) => Err("no private key in PEM form in it".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
