@@ -4,6 +4,7 @@ mod auth;
 mod certificates;
 mod channel;
 mod cli;
+pub mod config;
 mod control;
 mod deadline;
 pub mod demo;

@@ -1,0 +1,126 @@
+//! What is wrong with a configuration, and where.
+
+use std::fmt;
+use std::sync::Arc;
+
+use gatepost_protocol::event::Level;
+use thiserror::Error;
+
+/// Why a configuration cannot be used: one line in nginx's words.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{message}{place}")]
+pub struct Error {
+    message: String,
+    place: Place,
+    hint: Option<String>,
+}
+
+impl Error {
+    pub(crate) fn new(message: impl Into<String>, place: Place) -> Self {
+        Self { message: message.into(), place, hint: None }
+    }
+
+    /// An error that belongs to no line.
+    pub(crate) fn nowhere(message: impl Into<String>) -> Self {
+        Self::new(message, Place::Nowhere)
+    }
+
+    pub(crate) fn with_hint(mut self, hint: Option<String>) -> Self {
+        self.hint = hint;
+        self
+    }
+
+    /// What the operator may have meant, for a line of its own behind the error.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
+
+/// Where in the configuration. Prints as the end of a message: ` in FILE:LINE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    File {
+        name: Arc<str>,
+        /// Counts from 1.
+        line: usize,
+    },
+    /// The text of `-g`.
+    CommandLine,
+    Nowhere,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { name, line } => write!(f, " in {name}:{line}"),
+            Self::CommandLine => f.write_str(" in command line"),
+            Self::Nowhere => Ok(()),
+        }
+    }
+}
+
+/// Why a directive's handler refused it.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// `"NAME" directive TEXT`, at the directive.
+    Directive(&'static str),
+    /// This message, at the directive.
+    Message(String),
+    /// This error as it is.
+    Error(Error),
+}
+
+impl Fault {
+    pub(super) const DUPLICATE: Self = Self::Directive("is duplicate");
+    pub(super) const INVALID_VALUE: Self = Self::Directive("invalid value");
+    pub(super) const INVALID_NUMBER: Self = Self::Directive("invalid number");
+
+    pub(super) fn into_error(self, name: &str, place: Place) -> Error {
+        match self {
+            Self::Directive(text) => Error::new(format!("\"{name}\" directive {text}"), place),
+            Self::Message(message) => Error::new(message, place),
+            Self::Error(error) => error,
+        }
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// What reading a configuration found besides its outcome, errors or not.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Warnings and notices, in their order.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The files that were read, each once, in the order of first use.
+    pub files: Vec<ReadFile>,
+    /// Whether the text was read to its end: what failed later is not a matter of syntax.
+    pub is_syntax_ok: bool,
+}
+
+/// A remark that does not keep a configuration from being used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// `Warn` or `Notice`.
+    pub level: Level,
+    /// One line, with its place.
+    pub message: String,
+}
+
+/// One file of a configuration, for `-T`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadFile {
+    /// As error messages name it.
+    pub name: String,
+    /// What is in it.
+    pub content: Arc<[u8]>,
+}
+
+impl Report {
+    pub(crate) fn add(&mut self, level: Level, message: impl Into<String>) {
+        self.diagnostics.push(Diagnostic { level, message: message.into() });
+    }
+}

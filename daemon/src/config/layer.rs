@@ -1,0 +1,87 @@
+//! The settings of one level: `mail {}` or one `server {}` (spec/config.md section 9).
+
+use std::time::Duration;
+
+use gatepost_protocol::config::{Network, ProxyProtocol, StartTls};
+
+use super::Resolver;
+use super::error::Place;
+use super::log_target::LogTarget;
+use super::mail::auth::AuthHttp;
+use super::mail::methods::Method;
+use super::mail::tls::{SessionCache, TlsProtocol};
+
+/// Declares the level with its one rule: what is set hides what is set further out, lists included.
+macro_rules! layer {
+    (values { $($value:ident: $type:ty,)* } lists { $($list:ident: $item:ty,)* }) => {
+        /// What one level sets.
+        #[derive(Clone, Debug, Default)]
+        pub(super) struct Layer {
+            $(pub(super) $value: Option<$type>,)*
+            $(pub(super) $list: Vec<$item>,)*
+            /// Directives without a value of their own here that may not be repeated.
+            pub(super) seen: Vec<String>,
+        }
+
+        impl Layer {
+            /// This level, with what it does not set taken from the one further out.
+            pub(super) fn over(&self, outer: &Self) -> Self {
+                Self {
+                    $($value: self.$value.clone().or_else(|| outer.$value.clone()),)*
+                    $($list: if self.$list.is_empty() { &outer.$list } else { &self.$list }.clone(),)*
+                    seen: Vec::new(),
+                }
+            }
+        }
+    };
+}
+
+layer! {
+    values {
+        timeout: Duration,
+        server_name: String,
+        resolver: Option<Resolver>,
+        resolver_timeout: Duration,
+        max_errors: u64,
+
+        imap_client_buffer: usize,
+        pop3_client_buffer: usize,
+        smtp_client_buffer: usize,
+        smtp_greeting_delay: Duration,
+
+        auth_http: AuthHttp,
+        auth_http_timeout: Duration,
+        auth_http_pass_client_cert: bool,
+        auth_http_keepalive: bool,
+
+        proxy: bool,
+        proxy_buffer: usize,
+        proxy_timeout: Duration,
+        proxy_pass_error_message: bool,
+        proxy_smtp_auth: bool,
+        proxy_protocol: ProxyProtocol,
+        xclient: bool,
+
+        starttls: (StartTls, Place),
+        ssl: bool,
+        ssl_prefer_server_ciphers: bool,
+        ssl_session_cache: SessionCache,
+        ssl_session_timeout: Duration,
+        ssl_session_tickets: bool,
+        so_keepalive: bool,
+    }
+    lists {
+        error_log: LogTarget,
+        imap_auth: Method,
+        imap_capabilities: String,
+        pop3_auth: Method,
+        pop3_capabilities: String,
+        smtp_auth: Method,
+        smtp_capabilities: String,
+        auth_http_header: (String, String),
+        set_real_ip_from: Network,
+        ssl_certificate: String,
+        ssl_certificate_key: String,
+        ssl_protocols: TlsProtocol,
+    }
+}

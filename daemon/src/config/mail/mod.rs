@@ -1,0 +1,27 @@
+//! `mail {}` and what may stand in it (spec/config.md sections 9 to 16).
+
+pub(super) mod auth;
+pub(super) mod listen;
+pub(super) mod methods;
+mod proxy;
+mod server;
+pub(super) mod tls;
+
+use super::directive::Directive;
+use super::layer::Layer;
+pub(super) use server::ServerBlock;
+use server::deprecated;
+
+pub(super) const TABLES: &[&[Directive]] =
+    &[server::TABLE, listen::TABLE, methods::TABLE, auth::TABLE, proxy::TABLE, tls::TABLE];
+
+/// What `mail {}` says.
+#[derive(Debug, Default)]
+pub(super) struct MailBlock {
+    pub(super) layer: Layer,
+    /// The `server` that is being read.
+    pub(super) current: Option<ServerBlock>,
+    pub(super) servers: Vec<ServerBlock>,
+    /// The same, put together at the end of the block.
+    pub(super) merged: Vec<super::merge::Merged>,
+}

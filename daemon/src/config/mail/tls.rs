@@ -1,0 +1,167 @@
+//! TLS towards clients (spec/config.md section 15).
+
+use gatepost_protocol::config::StartTls;
+
+use super::methods::add_choices;
+use crate::config::directive::{Directive, MAIL_SERVER, MANY, Words, once};
+use crate::config::error::Fault;
+use crate::config::reader::Reader;
+use crate::config::value;
+
+/// A word of `ssl_protocols`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum TlsProtocol {
+    /// SSLv2 to TLSv1.1: accepted, never spoken.
+    Old,
+    Tls12,
+    Tls13,
+}
+
+/// `ssl_session_cache`: how many sessions a worker remembers for clients without tickets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) struct SessionCache(pub(in crate::config) usize);
+
+/// Sessions of `builtin` without a number.
+const BUILTIN_SESSIONS: usize = 20480;
+
+/// Bytes of a shared zone that one session stands for.
+const SESSION_SIZE: u64 = 256;
+
+/// Eight pages: the least that a shared zone may have.
+const SMALLEST_ZONE: u64 = 8 * 4096;
+
+pub(super) const TABLE: &[Directive] = &[
+    Directive::one("ssl_certificate", MAIL_SERVER, |reader, words| {
+        reader.layer().ssl_certificate.push(words.string()?);
+        Ok(())
+    }),
+    Directive::one("ssl_certificate_compression", MAIL_SERVER, |reader, words| {
+        words.flag()?;
+        unused_once(reader, words)
+    }),
+    Directive::one("ssl_certificate_key", MAIL_SERVER, |reader, words| {
+        reader.layer().ssl_certificate_key.push(words.string()?);
+        Ok(())
+    }),
+    Directive::one("ssl_ciphers", MAIL_SERVER, unused_once),
+    Directive::one("ssl_client_certificate", MAIL_SERVER, unused_once),
+    Directive::new("ssl_conf_command", MAIL_SERVER, 2..=2, unused),
+    Directive::one("ssl_crl", MAIL_SERVER, unused_once),
+    Directive::one("ssl_dhparam", MAIL_SERVER, unused_once),
+    Directive::one("ssl_ecdh_curve", MAIL_SERVER, ssl_ecdh_curve),
+    Directive::one("ssl_password_file", MAIL_SERVER, ssl_password_file),
+    Directive::one("ssl_prefer_server_ciphers", MAIL_SERVER, |reader, words| {
+        once(&mut reader.layer().ssl_prefer_server_ciphers, words.flag())
+    }),
+    Directive::new("ssl_protocols", MAIL_SERVER, MANY, ssl_protocols),
+    Directive::new("ssl_session_cache", MAIL_SERVER, 1..=2, ssl_session_cache),
+    Directive::one("ssl_session_ticket_key", MAIL_SERVER, unused),
+    Directive::one("ssl_session_tickets", MAIL_SERVER, |reader, words| {
+        once(&mut reader.layer().ssl_session_tickets, words.flag())
+    }),
+    Directive::one("ssl_session_timeout", MAIL_SERVER, |reader, words| {
+        once(&mut reader.layer().ssl_session_timeout, words.time_s())
+    }),
+    Directive::one("ssl_trusted_certificate", MAIL_SERVER, unused_once),
+    Directive::one("ssl_verify_client", MAIL_SERVER, ssl_verify_client),
+    Directive::one("ssl_verify_depth", MAIL_SERVER, |reader, words| {
+        words.number()?;
+        unused_once(reader, words)
+    }),
+    Directive::one("starttls", MAIL_SERVER, |reader, words| {
+        let kinds = [("off", StartTls::Off), ("on", StartTls::On), ("only", StartTls::Only)];
+        let place = reader.place();
+        once(&mut reader.layer().starttls, words.choice(&kinds).map(|kind| (kind, place)))
+    }),
+];
+
+/// A directive that has no effect yet.
+fn unused(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    let name = &words.name;
+    reader.warn_once(name, &format!("\"{name}\" has no effect"));
+    Ok(())
+}
+
+/// The same, for one that may stand only once.
+fn unused_once(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    once_by_name(reader, words)?;
+    unused(reader, words)
+}
+
+fn once_by_name(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    let seen = &mut reader.layer().seen;
+    if seen.contains(&words.name) {
+        return Err(Fault::DUPLICATE);
+    }
+    seen.push(words.name.clone());
+    Ok(())
+}
+
+fn ssl_ecdh_curve(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    match words.first() {
+        "auto" => once_by_name(reader, words),
+        _ => unused_once(reader, words),
+    }
+}
+
+fn ssl_password_file(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    let path = crate::config::absolute(&reader.conf_prefix, words.first());
+    once_by_name(reader, words)?;
+    reader.content(&path).map_err(Fault::Message)?;
+    unused(reader, words)
+}
+
+fn ssl_protocols(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    const OLD: [&str; 4] = ["SSLv2", "SSLv3", "TLSv1", "TLSv1.1"];
+    let modern = [("TLSv1.2", TlsProtocol::Tls12), ("TLSv1.3", TlsProtocol::Tls13)];
+    let is_old = |word: &String| OLD.iter().any(|old| word.eq_ignore_ascii_case(old));
+    let (old, rest): (Vec<_>, Vec<_>) = words.arguments.iter().cloned().partition(is_old);
+    if !old.is_empty() {
+        reader.warn_once(&words.name, "\"ssl_protocols\" before TLSv1.2 are not spoken");
+        let list = &mut reader.layer().ssl_protocols;
+        if !list.contains(&TlsProtocol::Old) {
+            list.push(TlsProtocol::Old);
+        }
+    }
+    let rest = Words { name: words.name.clone(), arguments: rest };
+    add_choices(reader, &rest, &modern, |layer| &mut layer.ssl_protocols)
+}
+
+fn ssl_session_cache(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    let mut sessions = 0;
+    for word in &words.arguments {
+        sessions = sessions.max(cached_sessions(word).map_err(Fault::Message)?);
+    }
+    once(&mut reader.layer().ssl_session_cache, Ok(SessionCache(sessions)))
+}
+
+fn cached_sessions(word: &str) -> Result<usize, String> {
+    let invalid = || format!("invalid session cache \"{word}\"");
+    let count = |count: u64| usize::try_from(count).map_err(|_| invalid());
+    match word.split(':').collect::<Vec<_>>()[..] {
+        ["off" | "none"] => Ok(0),
+        ["builtin"] => Ok(BUILTIN_SESSIONS),
+        ["builtin", number] => count(value::number(number).ok_or_else(invalid)?),
+        ["shared", name, size] if !name.is_empty() => {
+            let size = value::size(size).ok_or_else(invalid)?;
+            if size < SMALLEST_ZONE {
+                return Err(format!("session cache \"{word}\" is too small"));
+            }
+            count(size / SESSION_SIZE)
+        }
+        _ => Err(invalid()),
+    }
+}
+
+fn ssl_verify_client(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    let kinds = [("off", false), ("on", true), ("optional", true), ("optional_no_ca", true)];
+    once_by_name(reader, words)?;
+    match words.choice(&kinds)? {
+        false => Ok(()),
+        true => {
+            let message = "\"ssl_verify_client\" other than \"off\" is not supported: \
+                           certificates of clients would not be verified";
+            Err(Fault::Message(message.into()))
+        }
+    }
+}

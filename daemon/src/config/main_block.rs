@@ -1,0 +1,240 @@
+//! The main level and `events {}` (spec/config.md sections 6 and 7).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::directive::{ANYWHERE, Context, Directive, EVENTS, LOGGED, MAIN, MANY, Words, choose, once};
+use super::environment::Account;
+use super::error::Fault;
+use super::reader::Reader;
+use super::{log_target, value};
+use crate::config::LogTarget;
+
+pub(super) const TABLES: &[&[Directive]] = &[MAIN_TABLE, IGNORED_TABLE, EVENTS_TABLE];
+
+/// What the main level sets.
+#[derive(Clone, Debug, Default)]
+pub(super) struct MainBlock {
+    /// The inner `None` where this process cannot become another user.
+    pub(super) account: Option<Option<Account>>,
+    pub(super) worker_processes: Option<usize>,
+    pub(super) worker_rlimit_nofile: Option<u64>,
+    pub(super) worker_rlimit_core: Option<u64>,
+    pub(super) worker_shutdown_timeout: Option<Duration>,
+    pub(super) working_directory: Option<PathBuf>,
+    pub(super) pid: Option<PathBuf>,
+    pub(super) daemon: Option<bool>,
+    pub(super) master_process: Option<bool>,
+    pub(super) environment: Vec<(String, String)>,
+    pub(super) error_log: Vec<LogTarget>,
+    has_block: bool,
+    /// Directives without effect that were met.
+    seen: Vec<String>,
+}
+
+/// What `events {}` sets.
+#[derive(Clone, Debug, Default)]
+pub(super) struct EventsBlock {
+    pub(super) worker_connections: Option<usize>,
+    seen: Vec<String>,
+}
+
+const MAIN_TABLE: &[Directive] = &[
+    Directive::one("daemon", MAIN, |reader, words| once(&mut reader.main.daemon, words.flag())),
+    Directive::one("env", MAIN, env),
+    Directive::new("error_log", LOGGED, MANY, error_log),
+    Directive::block("events", MAIN, events),
+    Directive::block("http", MAIN, skipped),
+    Directive::one("include", ANYWHERE, |reader, words| reader.include(words.first())),
+    Directive::one("load_module", MAIN, load_module),
+    Directive::one("master_process", MAIN, |reader, words| {
+        once(&mut reader.main.master_process, words.flag())
+    }),
+    Directive::one("pid", MAIN, |reader, words| {
+        let path = super::absolute(&reader.prefix, words.first());
+        once(&mut reader.main.pid, Ok(path))
+    }),
+    Directive::block("stream", MAIN, skipped),
+    Directive::new("user", MAIN, 1..=2, user),
+    Directive::one("worker_processes", MAIN, worker_processes),
+    Directive::one("worker_rlimit_core", MAIN, |reader, words| {
+        let bytes = value::offset(words.first()).ok_or(Fault::INVALID_VALUE);
+        once(&mut reader.main.worker_rlimit_core, bytes)
+    }),
+    Directive::one("worker_rlimit_nofile", MAIN, |reader, words| {
+        once(&mut reader.main.worker_rlimit_nofile, words.number())
+    }),
+    Directive::one("worker_shutdown_timeout", MAIN, |reader, words| {
+        once(&mut reader.main.worker_shutdown_timeout, words.time_ms())
+    }),
+    Directive::one("working_directory", MAIN, |reader, words| {
+        once(&mut reader.main.working_directory, Ok(words.first().into()))
+    }),
+];
+
+/// Directives that tune what gatepost does otherwise or not at all. Their arguments are checked.
+const IGNORED_TABLE: &[Directive] = &[
+    Directive::one("debug_points", MAIN, |reader, words| {
+        choose(words.first(), &[("stop", ()), ("abort", ())])?;
+        ignore(reader, words)
+    }),
+    Directive::one("google_perftools_profiles", MAIN, ignore),
+    Directive::one("lock_file", MAIN, ignore),
+    Directive::one("pcre_jit", MAIN, ignore_flag),
+    Directive::one("quic_bpf", MAIN, ignore_flag),
+    Directive::one("ssl_engine", MAIN, |reader, words| {
+        reader.warn("\"ssl_engine\" has no effect: keys are used in software");
+        ignore(reader, words)
+    }),
+    Directive::one("ssl_object_cache_inheritable", MAIN, ignore_flag),
+    Directive::new("thread_pool", MAIN, 2..=3, |_, _| Ok(())),
+    Directive::one("timer_resolution", MAIN, ignore_time),
+    Directive::new("worker_cpu_affinity", MAIN, MANY, worker_cpu_affinity),
+    Directive::one("worker_priority", MAIN, |reader, words| {
+        let word = words.first();
+        let digits = word.strip_prefix(['-', '+']).unwrap_or(word);
+        value::number(digits).ok_or(Fault::INVALID_NUMBER)?;
+        ignore(reader, words)
+    }),
+];
+
+const EVENTS_TABLE: &[Directive] = &[
+    Directive::one("accept_mutex", EVENTS, ignore_flag),
+    Directive::one("accept_mutex_delay", EVENTS, ignore_time),
+    Directive::one("debug_connection", EVENTS, |reader, words| {
+        reader.warn_once(&words.name, "\"debug_connection\" is ignored");
+        Ok(())
+    }),
+    Directive::one("epoll_events", EVENTS, ignore_number),
+    Directive::one("multi_accept", EVENTS, ignore_flag),
+    Directive::one("use", EVENTS, use_method),
+    Directive::one("worker_aio_requests", EVENTS, ignore_number),
+    Directive::one("worker_connections", EVENTS, worker_connections),
+];
+
+fn events(reader: &mut Reader<'_>, _words: &Words) -> Result<(), Fault> {
+    if reader.events.is_some() {
+        return Err(Fault::DUPLICATE);
+    }
+    reader.events = Some(EventsBlock::default());
+    reader.main.has_block = true;
+    reader.read_block(Context::Events)
+}
+
+fn skipped(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    reader.main.has_block = true;
+    reader.note(format!("the \"{}\" block is skipped: gatepost serves mail", words.name));
+    reader.skip_block(&words.name)
+}
+
+fn load_module(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    if reader.main.has_block || reader.mail.is_some() {
+        return Err(Fault::Directive("is specified too late"));
+    }
+    reader.note(format!("\"load_module\" is ignored: \"{}\" is not loaded", words.first()));
+    Ok(())
+}
+
+fn env(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    // Names alone would pass on what the workers have already.
+    if let Some((name, value)) = words.first().split_once('=') {
+        reader.main.environment.push((name.to_owned(), value.to_owned()));
+    }
+    Ok(())
+}
+
+fn error_log(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    if words.first() == "off" {
+        reader.warn("\"error_log off\" does not turn logging off, it names a file \"off\"");
+    }
+    let target = log_target::parse(&words.arguments, &reader.prefix, reader.environment)?;
+    match reader.context() {
+        Context::Main | Context::Events => reader.main.error_log.push(target),
+        Context::Mail | Context::Server => reader.layer().error_log.push(target),
+    }
+    Ok(())
+}
+
+fn user(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    if reader.main.account.is_some() {
+        return Err(Fault::DUPLICATE);
+    }
+    if !reader.environment.is_root() {
+        reader.main.account = Some(None);
+        reader.warn(
+            "the \"user\" directive makes sense only if the master process runs with super-user privileges, \
+             ignored",
+        );
+        return Ok(());
+    }
+    let name = words.first();
+    // The group defaults to the one that has the user's name.
+    let group = words.arguments.get(1).map_or(name, String::as_str);
+    let unknown = |call: &str, name: &str| Fault::Message(format!("{call}(\"{name}\") failed"));
+    let mut account = reader.environment.user(name).ok_or_else(|| unknown("getpwnam", name))?;
+    account.group = reader.environment.group(group).ok_or_else(|| unknown("getgrnam", group))?;
+    reader.main.account = Some(Some(account));
+    Ok(())
+}
+
+fn worker_processes(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    let processors = reader.environment.processors();
+    let count = match words.first() {
+        "auto" => Some(processors.max(1)),
+        // Nobody would serve.
+        word => value::number(word).and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0),
+    };
+    once(&mut reader.main.worker_processes, count.ok_or(Fault::INVALID_VALUE))
+}
+
+fn worker_cpu_affinity(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    let masks = words.arguments.strip_prefix(&["auto".to_owned()]).unwrap_or(&words.arguments);
+    match masks.iter().flat_map(|mask| mask.chars()).find(|bit| !matches!(bit, '0' | '1')) {
+        Some(bit) => Err(Fault::Message(format!("invalid character \"{bit}\" in \"worker_cpu_affinity\""))),
+        None => ignore(reader, words),
+    }
+}
+
+fn worker_connections(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    let word = words.first();
+    let count = value::number(word).and_then(|count| usize::try_from(count).ok());
+    let count = count.ok_or_else(|| Fault::Message(format!("invalid number \"{word}\"")));
+    once(&mut reader.events.get_or_insert_default().worker_connections, count)
+}
+
+fn use_method(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    const METHODS: [&str; 5] = ["epoll", "poll", "select", "kqueue", "eventport"];
+    match METHODS.contains(&words.first()) {
+        true => ignore(reader, words),
+        false => Err(Fault::Message(format!("invalid event type \"{}\"", words.first()))),
+    }
+}
+
+fn ignore_flag(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    ignore_checked(reader, words, words.flag().map(drop))
+}
+
+fn ignore_number(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    ignore_checked(reader, words, words.number().map(drop))
+}
+
+fn ignore_time(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    ignore_checked(reader, words, words.time_ms().map(drop))
+}
+
+fn ignore(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    ignore_checked(reader, words, Ok(()))
+}
+
+/// Does nothing, but only once.
+fn ignore_checked(reader: &mut Reader<'_>, words: &Words, check: Result<(), Fault>) -> Result<(), Fault> {
+    let seen = match reader.context() {
+        Context::Events => &mut reader.events.get_or_insert_default().seen,
+        Context::Main | Context::Mail | Context::Server => &mut reader.main.seen,
+    };
+    if seen.contains(&words.name) {
+        return Err(Fault::DUPLICATE);
+    }
+    seen.push(words.name.clone());
+    check
+}

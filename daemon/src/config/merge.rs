@@ -1,0 +1,336 @@
+//! From levels to settings: what each server effectively has, checked (spec/config.md sections 9 to 15).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost_protocol::config::{Listener, Mail, Protocol, ProxyProtocol, Server, StartTls};
+use gatepost_protocol::event::Level;
+use gatepost_protocol::sasl::{Mechanism, Mechanisms};
+use gatepost_protocol::smtp::Xclient;
+use gatepost_protocol::{imap, pop3, smtp};
+
+use super::error::{Error, Place};
+use super::layer::Layer;
+use super::mail::methods::{Method, mechanisms};
+use super::mail::tls::TlsProtocol;
+use super::mail::{MailBlock, ServerBlock};
+use super::reader::Reader;
+use super::{AuthServer, Bind, Config, Listen, LogTarget, LogTo, MailServer, Main, Request};
+use crate::certificates::{self, Certificates};
+use crate::listener::{Keepalive, Options};
+use crate::log::lines::peer_text;
+
+/// The page size, which nginx takes for buffers.
+const PAGE: usize = 4096;
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DEFAULT_CONNECTIONS: usize = 512;
+
+/// A server that is complete but for the main level's logs, which may come later in the file.
+#[derive(Debug)]
+pub(super) struct Merged {
+    server: MailServer,
+    listens: Vec<(Listener, Vec<crate::runtime::Peer>, Options)>,
+}
+
+/// Puts the servers of the `mail` block together. Each kind of mistake is looked for in all servers before the next.
+pub(super) fn mail(reader: &Reader<'_>, mail: &MailBlock) -> Result<Vec<Merged>, Error> {
+    let mut servers = Vec::new();
+    for block in &mail.servers {
+        let unknown = || Error::new("unknown mail protocol for server", block.place.clone());
+        servers.push((block, block.layer.over(&mail.layer), block.protocol.ok_or_else(unknown)?));
+    }
+    let mut seed = [0; 32];
+    reader.environment.fill_random(&mut seed);
+    let tls: Result<Vec<_>, _> =
+        servers.iter().map(|(block, layer, protocol)| tls(reader, block, layer, *protocol, &seed)).collect();
+    let tls = tls?;
+    servers
+        .iter()
+        .zip(tls)
+        .map(|((block, layer, protocol), tls)| merge(reader, block, layer, *protocol, tls))
+        .collect()
+}
+
+fn merge(
+    reader: &Reader<'_>,
+    block: &ServerBlock,
+    layer: &Layer,
+    protocol: Protocol,
+    tls: Option<Arc<rustls::ServerConfig>>,
+) -> Result<Merged, Error> {
+    let engine = Arc::new(engine(reader, layer, protocol, tls));
+    let missing = || Error::new("no \"auth_http\" is defined for server", block.place.clone());
+    let server = MailServer {
+        engine: Arc::clone(&engine),
+        auth: auth_server(layer).ok_or_else(missing)?,
+        resolver: layer.resolver.clone().flatten(),
+        error_log: layer.error_log.clone(),
+    };
+    let listen = |listen: &super::mail::listen::ListenBlock| {
+        let ssl = is_ssl(listen.ssl, layer);
+        let listener = Listener { server: Arc::clone(&engine), ssl, proxy_protocol: listen.proxy_protocol };
+        let mut options = listen.options.clone();
+        options.keepalive = options.keepalive.or_else(|| {
+            let on = Keepalive::On { idle: None, interval: None, probes: None };
+            layer.so_keepalive.map(|is_on| if is_on { on } else { Keepalive::Off })
+        });
+        (listener, listen.addresses.clone(), options)
+    };
+    Ok(Merged { server, listens: block.listens.iter().map(listen).collect() })
+}
+
+fn engine(
+    reader: &Reader<'_>,
+    layer: &Layer,
+    protocol: Protocol,
+    tls: Option<Arc<rustls::ServerConfig>>,
+) -> Server {
+    let name = server_name(reader, layer);
+    let client_buffer = match protocol {
+        Protocol::Imap => layer.imap_client_buffer,
+        Protocol::Pop3 => layer.pop3_client_buffer,
+        Protocol::Smtp => layer.smtp_client_buffer,
+    };
+    Server {
+        mail: protocol_settings(layer, protocol, &name),
+        name,
+        timeout: layer.timeout.unwrap_or(MINUTE),
+        auth_timeout: layer.auth_http_timeout.unwrap_or(MINUTE),
+        proxy_timeout: layer.proxy_timeout.unwrap_or(DAY),
+        resolver_timeout: layer.resolver_timeout.unwrap_or(MINUTE / 2),
+        resolve: matches!(layer.resolver, Some(Some(_))),
+        max_errors: layer.max_errors.map_or(5, |count| u32::try_from(count).unwrap_or(u32::MAX)),
+        client_buffer: client_buffer.unwrap_or(PAGE),
+        proxy_buffer: layer.proxy_buffer.unwrap_or(PAGE),
+        starttls: starttls(layer),
+        tls,
+        pass_error_message: layer.proxy_pass_error_message.unwrap_or(false),
+        proxy_protocol: layer.proxy_protocol.unwrap_or(ProxyProtocol::Off),
+        real_ip_from: layer.set_real_ip_from.clone(),
+    }
+}
+
+fn protocol_settings(layer: &Layer, protocol: Protocol, name: &str) -> Mail {
+    let starttls = starttls(layer);
+    match protocol {
+        Protocol::Imap => {
+            let defaults = &imap::Settings::DEFAULT_CAPABILITIES;
+            let capabilities = capabilities(&layer.imap_capabilities, defaults);
+            Mail::Imap(imap::Settings::new(starttls, &capabilities, offered(&layer.imap_auth)))
+        }
+        Protocol::Pop3 => {
+            let defaults = &pop3::Settings::DEFAULT_CAPABILITIES;
+            let capabilities = capabilities(&layer.pop3_capabilities, defaults);
+            let apop = layer.pop3_auth.contains(&Method::Apop);
+            Mail::Pop3(pop3::Settings::new(starttls, &capabilities, offered(&layer.pop3_auth), apop))
+        }
+        Protocol::Smtp => {
+            let mechanisms = match layer.smtp_auth.as_slice() {
+                [] => [Mechanism::Plain, Mechanism::Login].into_iter().collect(),
+                methods => mechanisms(methods),
+            };
+            let none = layer.smtp_auth.contains(&Method::None);
+            let mut settings =
+                smtp::Settings::new(name, starttls, &layer.smtp_capabilities, mechanisms, none);
+            settings.greeting_delay = layer.smtp_greeting_delay.unwrap_or_default();
+            settings.proxy_smtp_auth = layer.proxy_smtp_auth.unwrap_or(false);
+            settings.xclient = match layer.xclient {
+                Some(true) => Xclient::Required,
+                Some(false) => Xclient::Off,
+                None => Xclient::IfOffered,
+            };
+            Mail::Smtp(settings)
+        }
+    }
+}
+
+fn capabilities<'a>(configured: &'a [String], defaults: &[&'a str]) -> Vec<&'a str> {
+    match configured {
+        [] => defaults.to_vec(),
+        words => words.iter().map(String::as_str).collect(),
+    }
+}
+
+/// The mechanisms of IMAP and POP3; without a directive PLAIN.
+fn offered(methods: &[Method]) -> Mechanisms {
+    match methods {
+        [] => [Mechanism::Plain].into_iter().collect(),
+        methods => mechanisms(methods),
+    }
+}
+
+fn auth_server(layer: &Layer) -> Option<AuthServer> {
+    let auth = layer.auth_http.as_ref()?;
+    let mut settings = auth.settings.clone().with_keepalive(layer.auth_http_keepalive.unwrap_or(false));
+    for (name, value) in &layer.auth_http_header {
+        // Checked when it was read.
+        settings.add_header(name, value).ok()?;
+    }
+    Some(AuthServer {
+        settings,
+        text: peer_text(auth.addresses.first()?).into(),
+        addresses: auth.addresses.clone(),
+        pass_client_cert: layer.auth_http_pass_client_cert.unwrap_or(false),
+    })
+}
+
+/// `server_name`, or the name of the machine as far as it can stand in a reply.
+fn server_name(reader: &Reader<'_>, layer: &Layer) -> Box<str> {
+    match layer.server_name.as_deref() {
+        Some(name) if !name.is_empty() => name.into(),
+        _ => {
+            let name = reader.environment.host_name().to_ascii_lowercase();
+            let is_fit = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
+            if is_fit { name.into() } else { "localhost".into() }
+        }
+    }
+}
+
+fn starttls(layer: &Layer) -> StartTls {
+    layer.starttls.as_ref().map_or(StartTls::Off, |(starttls, _)| *starttls)
+}
+
+fn is_ssl(own: bool, layer: &Layer) -> bool {
+    own || layer.ssl == Some(true)
+}
+
+/// TLS of one server, if it uses any.
+fn tls(
+    reader: &Reader<'_>,
+    block: &ServerBlock,
+    layer: &Layer,
+    protocol: Protocol,
+    seed: &[u8; 32],
+) -> Result<Option<Arc<rustls::ServerConfig>>, Error> {
+    let Some((mode, place)) = tls_mode(block, layer) else { return Ok(None) };
+    let (certificates, keys) = (&layer.ssl_certificate, &layer.ssl_certificate_key);
+    let missing = |what: String| Err(Error::new(what, place.clone()));
+    let Some(last) = certificates.last() else {
+        return missing(format!("no \"ssl_certificate\" is defined for the \"{mode}\" directive"));
+    };
+    if keys.is_empty() {
+        return missing(format!("no \"ssl_certificate_key\" is defined for the \"{mode}\" directive"));
+    }
+    if keys.len() < certificates.len() {
+        return missing(format!(
+            "no \"ssl_certificate_key\" is defined for certificate \"{}\" and the \"{mode}\" directive",
+            certificate_name(reader, last)
+        ));
+    }
+    let versions: &[TlsProtocol] = match layer.ssl_protocols.as_slice() {
+        [] => &[TlsProtocol::Tls12, TlsProtocol::Tls13],
+        protocols => protocols,
+    };
+    let (tls12, tls13) = (versions.contains(&TlsProtocol::Tls12), versions.contains(&TlsProtocol::Tls13));
+    if !tls12 && !tls13 {
+        return missing("\"ssl_protocols\" has neither \"TLSv1.2\" nor \"TLSv1.3\"".into());
+    }
+    let pairs = certificates.iter().zip(keys);
+    let settings = certificates::Settings {
+        pairs: pairs.map(|(certificate, key)| (named(reader, certificate), named(reader, key))).collect(),
+        tls12,
+        tls13,
+        prefers_own_ciphers: layer.ssl_prefer_server_ciphers.unwrap_or(false),
+        cached_sessions: layer.ssl_session_cache.map_or(0, |cache| cache.0),
+        tickets: layer.ssl_session_tickets.unwrap_or(true),
+        session_timeout: layer.ssl_session_timeout.unwrap_or(MINUTE * 5),
+        alpn: protocol.name(),
+        seed,
+    };
+    let read = |path: &std::path::Path| reader.environment.read(path);
+    certificates::server_config(&settings, &read).map(Some).map_err(|error| Error::nowhere(error.to_string()))
+}
+
+/// Which directive asks for TLS, and where: the last `listen ... ssl`, else `starttls`.
+fn tls_mode<'a>(block: &'a ServerBlock, layer: &'a Layer) -> Option<(&'static str, &'a Place)> {
+    let listen = block.listens.iter().rev().find(|listen| is_ssl(listen.ssl, layer));
+    match (listen, &layer.starttls) {
+        (Some(listen), _) => Some(("listen ... ssl", &listen.place)),
+        (None, Some((StartTls::On | StartTls::Only, place))) => Some(("starttls", place)),
+        (None, Some((StartTls::Off, _)) | None) => None,
+    }
+}
+
+fn named(reader: &Reader<'_>, text: &str) -> Certificates {
+    match text.strip_prefix("data:") {
+        Some(pem) => Certificates::Data(pem.as_bytes().to_vec()),
+        None if text.starts_with("engine:") || text.starts_with("store:") => {
+            Certificates::Elsewhere(text.to_owned())
+        }
+        None => Certificates::File(super::absolute(&reader.conf_prefix, text)),
+    }
+}
+
+fn certificate_name(reader: &Reader<'_>, text: &str) -> String {
+    named(reader, text).to_string()
+}
+
+impl Reader<'_> {
+    /// What can be checked only when all has been read.
+    pub(super) fn finish(self, request: &Request) -> Result<Config, Error> {
+        let Self { main, events, mail, report, environment, prefix, .. } = self;
+        let Some(events) = events else {
+            return Err(Error::nowhere("no \"events\" section in configuration"));
+        };
+        let default_log = match request.error_log.to_str() {
+            Some("stderr") => LogTo::Stderr,
+            _ => LogTo::File(prefix.join(&request.error_log)),
+        };
+        let mut error_log = main.error_log;
+        if !error_log.iter().any(|log| matches!(log.to, LogTo::File(_) | LogTo::Stderr)) {
+            error_log.push(LogTarget { to: default_log, level: Level::Error });
+        }
+        let merged = mail.map(|mail| mail.merged).unwrap_or_default();
+        let binds = Bind::from_listens(listens(merged, &error_log));
+        let connections = events.worker_connections.unwrap_or(DEFAULT_CONNECTIONS);
+        if connections < binds.len() + 1 {
+            let message = format!(
+                "{connections} worker_connections are not enough for {} listening sockets",
+                binds.len()
+            );
+            return Err(Error::nowhere(message));
+        }
+        let open_files = main.worker_rlimit_nofile.unwrap_or_else(|| environment.open_files());
+        if u64::try_from(connections).is_ok_and(|connections| connections > open_files) {
+            let message =
+                format!("{connections} worker_connections exceed open file resource limit: {open_files}");
+            report.add(Level::Warn, message);
+        }
+        let pid: PathBuf = main.pid.unwrap_or_else(|| prefix.join(&request.pid));
+        let main = Main {
+            account: main.account.flatten(),
+            pid,
+            daemon: main.daemon.unwrap_or(true),
+            master_process: main.master_process.unwrap_or(true),
+            worker_processes: main.worker_processes.unwrap_or(1),
+            worker_connections: connections,
+            worker_rlimit_nofile: main.worker_rlimit_nofile,
+            worker_rlimit_core: main.worker_rlimit_core,
+            worker_shutdown_timeout: main.worker_shutdown_timeout,
+            working_directory: main.working_directory,
+            environment: main.environment,
+            error_log,
+        };
+        Ok(Config { main, binds })
+    }
+}
+
+fn listens(merged: Vec<Merged>, main_log: &[LogTarget]) -> Vec<(Listen, Options)> {
+    let mut listens = Vec::new();
+    for Merged { mut server, listens: blocks } in merged {
+        if server.error_log.is_empty() {
+            server.error_log = main_log.to_vec();
+        }
+        let server = Arc::new(server);
+        for (listener, addresses, options) in blocks {
+            listens.extend(addresses.into_iter().map(|address| {
+                let text = peer_text(&address).into();
+                let (listener, server) = (listener.clone(), Arc::clone(&server));
+                (Listen { address, text, listener, server }, options.clone())
+            }));
+        }
+    }
+    listens
+}

@@ -1,0 +1,268 @@
+//! Walks files, blocks and includes, and hands each directive to its handler (spec/config.md sections 1, 2 and 4).
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gatepost_protocol::event::Level;
+
+use super::directive::{Context, Words};
+use super::environment::Environment;
+use super::error::{Error, Fault, Place, ReadFile, Report};
+use super::layer::Layer;
+use super::lexer::{Item, LexError, LexErrorKind, Lexer};
+use super::mail::MailBlock;
+use super::main_block::{EventsBlock, MainBlock};
+use super::{Config, Request, directive, hint};
+use crate::log::lines::error_text;
+
+/// How deep files may include files.
+const DEEPEST_INCLUDE: usize = 10;
+
+/// Reads `-g`, then the file, then puts together what they say.
+pub(super) fn read(
+    request: &Request,
+    environment: &dyn Environment,
+    report: &mut Report,
+) -> Result<Config, Error> {
+    let path = request.path();
+    let mut reader = Reader {
+        environment,
+        report,
+        prefix: request.prefix.clone(),
+        conf_prefix: path.parent().map_or_else(|| "/".into(), Path::to_owned),
+        input: Input { lexer: Lexer::new([].into()), name: None },
+        context: Context::Main,
+        includes: 0,
+        warned: BTreeSet::new(),
+        main: MainBlock::default(),
+        events: None,
+        mail: None,
+    };
+    if let Some(text) = &request.directives {
+        reader.read_parameter(text)?;
+    }
+    reader.read_file(&path, &Place::Nowhere)?;
+    reader.report.is_syntax_ok = true;
+    reader.finish(request)
+}
+
+/// The state of reading one configuration. Handlers of directives fill in the blocks.
+pub(super) struct Reader<'a> {
+    pub(super) environment: &'a dyn Environment,
+    pub(super) report: &'a mut Report,
+    pub(super) prefix: PathBuf,
+    pub(super) conf_prefix: PathBuf,
+    input: Input,
+    context: Context,
+    includes: usize,
+    /// Directives whose lack of effect has been told.
+    warned: BTreeSet<String>,
+    pub(super) main: MainBlock,
+    pub(super) events: Option<EventsBlock>,
+    pub(super) mail: Option<MailBlock>,
+}
+
+/// A text on its way through the lexer.
+#[derive(Clone, Debug)]
+struct Input {
+    lexer: Lexer,
+    /// The file's name; the text of `-g` has none.
+    name: Option<Arc<str>>,
+}
+
+/// What ends a run of statements.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    File,
+    Block,
+}
+
+impl Reader<'_> {
+    /// Reads the statements of the block whose `{` was read last.
+    pub(super) fn read_block(&mut self, context: Context) -> Result<(), Fault> {
+        let outer = std::mem::replace(&mut self.context, context);
+        let outcome = self.read_statements(End::Block);
+        self.context = outer;
+        Ok(outcome?)
+    }
+
+    /// Passes over the block whose `{` was read last.
+    pub(super) fn skip_block(&mut self, name: &str) -> Result<(), Fault> {
+        let line = self.input.lexer.line();
+        self.input.lexer.skip_block().map_err(|error| {
+            let shown = self.lex_error(&error);
+            Fault::Error(
+                shown.with_hint(Some(format!("the block \"{name}\" of line {line} cannot be skipped"))),
+            )
+        })
+    }
+
+    /// Reads one more file in the place of the directive that names it.
+    pub(super) fn include(&mut self, name: &str) -> Result<(), Fault> {
+        let pattern = super::absolute(&self.conf_prefix, name);
+        let place = self.place();
+        if self.includes == DEEPEST_INCLUDE {
+            let message = format!("\"include\" of \"{}\" is nested too deeply", pattern.display());
+            return Err(Fault::Message(message));
+        }
+        let paths = match name.contains(['*', '?', '[']) {
+            true => self.environment.glob(&pattern.to_string_lossy()),
+            false => vec![pattern],
+        };
+        self.includes += 1;
+        for path in paths {
+            self.read_file(&path, &place)?;
+        }
+        self.includes -= 1;
+        Ok(())
+    }
+
+    /// The content of a file that a directive names. Errors read as `open() "P" failed (2: ...)`.
+    pub(super) fn content(&self, path: &Path) -> Result<Vec<u8>, String> {
+        self.environment.read(path).map_err(|error| open_failed(path, &error))
+    }
+
+    /// The settings of the innermost mail block.
+    pub(super) fn layer(&mut self) -> &mut Layer {
+        let mail = self.mail.get_or_insert_default();
+        match (&mut mail.current, self.context) {
+            (Some(server), Context::Server) => &mut server.layer,
+            _ => &mut mail.layer,
+        }
+    }
+
+    /// The line that has been reached.
+    pub(super) fn place(&self) -> Place {
+        self.place_at(self.input.lexer.line())
+    }
+
+    pub(super) fn context(&self) -> Context {
+        self.context
+    }
+
+    /// A warning at the present line.
+    pub(super) fn warn(&mut self, message: impl Into<String>) {
+        let message = message.into() + &self.place().to_string();
+        self.report.add(Level::Warn, message);
+    }
+
+    /// A notice at the present line.
+    pub(super) fn note(&mut self, message: impl Into<String>) {
+        let message = message.into() + &self.place().to_string();
+        self.report.add(Level::Notice, message);
+    }
+
+    /// A warning about a directive, the first time it is met.
+    pub(super) fn warn_once(&mut self, name: &str, message: &str) {
+        if self.warned.insert(name.to_owned()) {
+            self.warn(message);
+        }
+    }
+
+    fn read_parameter(&mut self, text: &str) -> Result<(), Error> {
+        self.input = Input { lexer: Lexer::new(text.as_bytes().into()), name: None };
+        self.read_statements(End::File)
+    }
+
+    /// Reads a file from beginning to end; `place` is where it is named.
+    fn read_file(&mut self, path: &Path, place: &Place) -> Result<(), Error> {
+        let content: Arc<[u8]> = match self.environment.read(path) {
+            Ok(content) => content.into(),
+            Err(error) => return Err(Error::new(open_failed(path, &error), place.clone())),
+        };
+        let name: Arc<str> = path.to_string_lossy().into();
+        if !self.report.files.iter().any(|file| *file.name == *name) {
+            let content = Arc::clone(&content);
+            self.report.files.push(ReadFile { name: name.to_string(), content });
+        }
+        let input = Input { lexer: Lexer::new(content), name: Some(name) };
+        let outer = std::mem::replace(&mut self.input, input);
+        let outcome = self.read_statements(End::File);
+        self.input = outer;
+        outcome
+    }
+
+    fn read_statements(&mut self, end: End) -> Result<(), Error> {
+        loop {
+            let item = self.input.lexer.next().map_err(|error| self.lex_error(&error))?;
+            match (item, end) {
+                (Item::Simple(words), _) => self.run(words, false)?,
+                (Item::Open(_), _) if self.input.name.is_none() => {
+                    return Err(self.error("block directives are not supported in -g option"));
+                }
+                (Item::Open(words), _) => self.run(words, true)?,
+                (Item::Close, End::Block) | (Item::End, End::File) => return Ok(()),
+                (Item::Close, End::File) => return Err(self.error("unexpected \"}\"")),
+                (Item::End, End::Block) => {
+                    return Err(self.error("unexpected end of file, expecting \"}\""));
+                }
+            }
+        }
+    }
+
+    fn run(&mut self, words: Vec<Vec<u8>>, is_block: bool) -> Result<(), Error> {
+        let words = self.decode(words)?;
+        let name = words.name.as_str();
+        let Some(directive) = directive::find(name) else {
+            return Err(match hint::is_foreign(name) {
+                true => self.misplaced(name, Some(hint::FOREIGN.into())),
+                false => self.error(format!("unknown directive \"{name}\"")).with_hint(hint::closest(name)),
+            });
+        };
+        if !directive.contexts.contains(self.context) {
+            return Err(self.misplaced(name, hint::home(directive)));
+        }
+        if is_block && !directive.is_block {
+            return Err(self.error(format!("directive \"{name}\" is not terminated by \";\"")));
+        }
+        if !is_block && directive.is_block {
+            return Err(self.error(format!("directive \"{name}\" has no opening \"{{\"")));
+        }
+        if !directive.arity.contains(&words.arguments.len()) {
+            return Err(self.error(format!("invalid number of arguments in \"{name}\" directive")));
+        }
+        (directive.run)(self, &words).map_err(|fault| fault.into_error(name, self.place()))
+    }
+
+    fn decode(&self, words: Vec<Vec<u8>>) -> Result<Words, Error> {
+        let mut decoded = Vec::with_capacity(words.len());
+        for word in words {
+            let word = String::from_utf8(word).map_err(|error| {
+                self.error(format!("invalid UTF-8 in \"{}\"", crate::log::escape(error.as_bytes())))
+            })?;
+            decoded.push(word);
+        }
+        let mut decoded = decoded.into_iter();
+        Ok(Words { name: decoded.next().unwrap_or_default(), arguments: decoded.collect() })
+    }
+
+    fn misplaced(&self, name: &str, hint: Option<String>) -> Error {
+        self.error(format!("\"{name}\" directive is not allowed here")).with_hint(hint)
+    }
+
+    fn error(&self, message: impl Into<String>) -> Error {
+        Error::new(message, self.place())
+    }
+
+    fn lex_error(&self, error: &LexError) -> Error {
+        let is_parameter = self.input.name.is_none();
+        let message = match error.kind == LexErrorKind::End && is_parameter {
+            true => "unexpected end of parameter, expecting \";\"".to_owned(),
+            false => error.to_string(),
+        };
+        Error::new(message, self.place_at(error.line))
+    }
+
+    fn place_at(&self, line: usize) -> Place {
+        match &self.input.name {
+            Some(name) => Place::File { name: Arc::clone(name), line },
+            None => Place::CommandLine,
+        }
+    }
+}
+
+fn open_failed(path: &Path, error: &io::Error) -> String {
+    format!("open() \"{}\" failed {}", path.display(), error_text(error))
+}
