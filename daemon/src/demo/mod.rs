@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use nix::unistd;
+use nix::unistd::{self, Pid};
 
 use auth::Backends;
 use mailbox::Mailboxes;
@@ -35,6 +35,8 @@ pub struct Demo {
     directory: PathBuf,
     configuration: PathBuf,
     banner: String,
+    /// The process that has prepared all this.
+    owner: Pid,
     services: Services,
 }
 
@@ -60,7 +62,9 @@ pub fn prepare() -> io::Result<Demo> {
         Ok((text::banner(&configuration, &files, &ports), configuration))
     };
     match write() {
-        Ok((banner, configuration)) => Ok(Demo { directory, configuration, banner, services }),
+        Ok((banner, configuration)) => {
+            Ok(Demo { directory, configuration, banner, owner: Pid::this(), services })
+        }
         Err(error) => {
             remove(&directory);
             Err(error)
@@ -85,12 +89,11 @@ impl Demo {
     }
 }
 
-/// Runs the services until the process ends, or until the process that started it has ended. In the latter case
-/// nobody else is left to remove the directory, so that is done here.
+/// Runs the services. In a child of the process that has called [`prepare`], until that has ended: nobody else is left
+/// then to remove the directory, so that is done here. In that process itself, for ever.
 pub fn serve(demo: Demo) -> io::Result<()> {
-    let parent = unistd::getppid();
     start(demo.services)?;
-    while unistd::getppid() == parent {
+    while [Pid::this(), Pid::parent()].contains(&demo.owner) {
         thread::sleep(Duration::from_millis(200));
     }
     remove(&demo.directory);
