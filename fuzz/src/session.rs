@@ -374,3 +374,28 @@ fn start() -> Instant {
 
 /// What the auth server tells of the backend.
 const PASSWORD: &[u8] = b"backend-password";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Inputs that stop half-way would still run, and show nothing.
+    #[test]
+    fn logins_lead_to_the_relay() {
+        for (protocol, input) in [
+            (Protocol::Imap, &include_bytes!("../corpus/imap_session/login")[..]),
+            (Protocol::Imap, include_bytes!("../corpus/imap_session/login-literals")),
+            (Protocol::Pop3, include_bytes!("../corpus/pop3_session/login")),
+            (Protocol::Pop3, include_bytes!("../corpus/pop3_session/pipelined")),
+            (Protocol::Pop3, include_bytes!("../corpus/pop3_session/apop")),
+            (Protocol::Smtp, include_bytes!("../corpus/smtp_session/login")),
+            (Protocol::Smtp, include_bytes!("../corpus/smtp_session/none")),
+            (Protocol::Smtp, include_bytes!("../corpus/smtp_session/smtp-auth")),
+        ] {
+            let (letters, steps) = script::parse(input);
+            let listener = settings::listener(protocol, letters);
+            let run = Run::play(&listener, &steps, start(), usize::MAX);
+            assert!(run.said.actions.iter().any(|action| action == "Relay"), "{:?}", run.said);
+        }
+    }
+}
