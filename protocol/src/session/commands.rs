@@ -121,11 +121,14 @@ fn overflow(rest: &[u8], limit: usize, core: &mut Core) -> Taken {
 }
 
 /// Whether a browser speaks. Whoever leads one to a mail port wants our replies to be taken for a web server's
-/// (CVE-2021-3618), so there is none. The method alone would not do: `GET` is a proper tag in IMAP.
+/// (CVE-2021-3618), so there is none. The method alone would not do: `GET` is a proper tag in IMAP; nor the version: it
+/// may be part of a POP3 password.
 fn is_http_request(line: &[u8]) -> bool {
+    const METHODS: [&[u8]; 10] =
+        [b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"CONNECT", b"PATCH", b"TRACE", b"PRI"];
     let mut words = line.split(|&byte| byte == b' ');
-    let is_method = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_uppercase);
-    words.next().is_some_and(is_method) && words.nth(1).is_some_and(|version| version.starts_with(b"HTTP/"))
+    words.next().is_some_and(|method| METHODS.contains(&method))
+        && words.nth(1).is_some_and(|version| version.starts_with(b"HTTP/"))
 }
 
 #[cfg(test)]
@@ -137,7 +140,7 @@ mod tests {
         for line in ["GET / HTTP/1.1", "POST /?a=b HTTP/1.0", "PRI * HTTP/2.0", "OPTIONS * HTTP/1.1"] {
             assert!(is_http_request(line.as_bytes()), "{line}");
         }
-        for line in ["GET NOOP", "a1 LOGIN HTTP/1.1 x", "PASS x HTTP", " / HTTP/1.1", "USER joe", ""] {
+        for line in ["GET NOOP", "a1 LOGIN HTTP/1.1 x", "PASS x HTTP/1.1", " / HTTP/1.1", "USER joe", ""] {
             assert!(!is_http_request(line.as_bytes()), "{line}");
         }
     }
