@@ -17,7 +17,7 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed {
     let Some(end) = memchr::memchr(b'\n', window) else {
         return if window.len() == LIMIT { broken(window) } else { Parsed::Incomplete };
     };
-    let Some(line) = window[..end].strip_suffix(b"\r").and_then(|line| std::str::from_utf8(line).ok()) else {
+    let Some(line) = window[..end].strip_suffix(b"\r") else {
         return broken(window);
     };
     match fields(&line[START.len()..]) {
@@ -27,13 +27,13 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed {
 }
 
 /// What stands behind `PROXY `; `None` if it is malformed.
-fn fields(text: &str) -> Option<Option<ProxyAddresses>> {
-    let mut fields = text.split(' ');
-    let family = fields.next()?;
-    if family == "UNKNOWN" {
-        // The rest, if any, is to be ignored.
+fn fields(bytes: &[u8]) -> Option<Option<ProxyAddresses>> {
+    if bytes.split(|&byte| byte == b' ').next() == Some(b"UNKNOWN") {
+        // The rest, if any, is to be ignored, whatever its bytes.
         return Some(None);
     }
+    let mut fields = std::str::from_utf8(bytes).ok()?.split(' ');
+    let family = fields.next()?;
     let (source, destination) = (fields.next()?, fields.next()?);
     let (source_port, destination_port) = (port(fields.next()?)?, port(fields.next()?)?);
     let is_address = match family {
@@ -137,6 +137,13 @@ mod tests {
                 assert_eq!(parse(&line.as_bytes()[..cut]), Parsed::Incomplete, "{line:?} {cut}");
             }
         }
+    }
+
+    #[test]
+    fn what_follows_unknown_may_be_any_bytes() {
+        let line = b"PROXY UNKNOWN \xff\0\r\xc3\r\n";
+        assert_eq!(parse(line), Parsed::Done { addresses: None, length: line.len() });
+        assert!(matches!(parse(b"PROXY TCP4 1.2.3.4 5.6.7.8 1 \xff\r\n"), Parsed::Failed(_)));
     }
 
     #[test]
