@@ -10,6 +10,7 @@ use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
 };
 use rustls::{CipherSuite, Error, InvalidMessage, PeerIncompatible, ProtocolVersion};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::TlsFacts;
 use super::client_hello::{ClientHello, Progress};
@@ -91,10 +92,12 @@ impl Tls {
             wire = rest;
             self.pending.extend_from_slice(part);
             let incomplete = incomplete_record(&self.pending, self.held);
-            let mut pending = mem::take(&mut self.pending);
+            let mut pending = Zeroizing::new(mem::take(&mut self.pending));
             let done = self.process(&mut pending, output, plaintext)?;
+            // What was decrypted in place may be a password.
+            pending[..done].zeroize();
             pending.drain(..done);
-            self.pending = pending;
+            self.pending = mem::take(&mut *pending);
             self.held = incomplete.saturating_sub(done);
             if self.held > HANDSHAKE_LIMIT {
                 return Err(TlsError(Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge)));
