@@ -2,6 +2,7 @@
 //! them with the committed corpora. Each panics if the engine breaks a promise.
 
 mod auth_reply;
+mod configuration;
 mod ledger;
 mod proxy_header;
 mod script;
@@ -9,6 +10,7 @@ mod session;
 mod settings;
 
 pub use auth_reply::auth_reply;
+pub use configuration::configuration;
 pub use proxy_header::proxy_header;
 
 use gatepost_protocol::config::Protocol;
@@ -32,11 +34,12 @@ pub fn smtp_session(data: &[u8]) {
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of this crate.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     ("imap_session", imap_session),
     ("pop3_session", pop3_session),
     ("smtp_session", smtp_session),
     ("auth_reply", auth_reply),
+    ("configuration", configuration),
     ("proxy_header", proxy_header),
 ];
 

@@ -357,7 +357,8 @@ impl Said {
     }
 }
 
-fn origin() -> Origin {
+/// A client and where it connected to.
+pub(crate) fn origin() -> Origin {
     Origin {
         peer: ClientAddr::Inet(([192, 0, 2, 7], 4711).into()),
         local: ClientAddr::Inet(([192, 0, 2, 1], 143).into()),
