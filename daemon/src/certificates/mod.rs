@@ -42,7 +42,7 @@ pub(crate) struct Settings<'a> {
 }
 
 /// Where PEM text is. Prints as messages name it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Certificates {
     File(PathBuf),
     /// `data:`
@@ -59,6 +59,12 @@ impl fmt::Display for Certificates {
             Self::Data(_) => f.write_str("data:..."),
             Self::Elsewhere(text) => f.write_str(text),
         }
+    }
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
     }
 }
 
@@ -134,7 +140,10 @@ fn certified_key(
         // A kind of key that does not tell its public part cannot be compared.
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(certified),
         Err(rustls::Error::InconsistentKeys(_)) => Err(CertificateError::Mismatch(key.clone())),
-        Err(error) => Err(CertificateError::Certificate(certificates.clone(), error.to_string())),
+        Err(rustls::Error::InvalidCertificate(reason)) => {
+            Err(CertificateError::Certificate(certificates.clone(), format!("invalid certificate: {reason}")))
+        }
+        Err(error) => Err(CertificateError::Tls(error)),
     }
 }
 
@@ -168,3 +177,6 @@ fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
         Err(error) => Err(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+
+use super::*;
+
+/// A self-signed certificate and its key, both PEM.
+fn pair() -> (String, String) {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
+    let parameters = CertificateParams::new(["a.example".to_owned()]).expect("a name");
+    (parameters.self_signed(&key).expect("a certificate").pem(), key.serialize_pem())
+}
+
+fn settings(certificate: &str, key: &str) -> Settings<'static> {
+    let from = |text: &str| match text.strip_prefix('/') {
+        Some(_) => Certificates::File(text.into()),
+        None => Certificates::Data(text.into()),
+    };
+    Settings {
+        pairs: vec![(from(certificate), from(key))],
+        tls12: true,
+        tls13: true,
+        prefers_own_ciphers: false,
+        cached_sessions: 0,
+        tickets: true,
+        session_timeout: Duration::from_secs(300),
+        alpn: "imap",
+        seed: &[7; 32],
+    }
+}
+
+/// Reads no file.
+fn missing(_: &Path) -> io::Result<Vec<u8>> {
+    Err(io::Error::from_raw_os_error(2))
+}
+
+#[test]
+fn a_pair_makes_settings() {
+    let (certificate, key) = pair();
+    let read = |path: &Path| match path.to_str() {
+        Some("/c") => Ok((certificate.clone() + &certificate).into()),
+        Some("/k") => Ok(format!("some text\n{key}").into()),
+        _ => missing(path),
+    };
+    let config = server_config(&settings("/c", "/k"), &read).expect("settings");
+    assert_eq!(config.alpn_protocols, [b"imap"]);
+    assert_eq!(config.ticketer.lifetime(), 300);
+    let ticket = config.ticketer.encrypt(b"session").expect("a ticket");
+    assert_eq!(config.ticketer.decrypt(&ticket).as_deref(), Some(&b"session"[..]));
+
+    let without = Settings { tickets: false, ..settings(&certificate, &key) };
+    assert!(!server_config(&without, &missing).expect("settings").ticketer.enabled());
+}
+
+#[test]
+fn refusals_name_the_file_and_the_reason() {
+    let (certificate, key) = pair();
+    let (_, other) = pair();
+    let read = |path: &Path| match path.to_str() {
+        Some("/c") => Ok(certificate.clone().into()),
+        Some("/k") => Ok(key.clone().into()),
+        Some("/other") => Ok(other.clone().into()),
+        Some("/empty") => Ok(Vec::new()),
+        Some("/garbage") => Ok("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".into()),
+        Some("/encrypted") => {
+            Ok("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n".into())
+        }
+        _ => missing(path),
+    };
+    for (certificate, key, expected) in [
+        ("/none", "/k", "cannot load certificate \"/none\": open() failed (2: No such file or directory)"),
+        (
+            "/c",
+            "/none",
+            "cannot load certificate key \"/none\": open() failed (2: No such file or directory)",
+        ),
+        ("/empty", "/k", "cannot load certificate \"/empty\": no certificate in PEM form in it"),
+        ("/k", "/k", "cannot load certificate \"/k\": no certificate in PEM form in it"),
+        ("/c", "/c", "cannot load certificate key \"/c\": no private key in PEM form in it"),
+        (
+            "/c",
+            "/encrypted",
+            "cannot load certificate key \"/encrypted\": the key is encrypted, which is not supported",
+        ),
+        ("/c", "/other", "SSL_CTX_use_PrivateKey(\"/other\") failed (SSL: key values mismatch)"),
+    ] {
+        let error = server_config(&settings(certificate, key), &read).expect_err(expected);
+        assert_eq!(error.to_string(), expected);
+    }
+    let garbage = server_config(&settings("/garbage", "/k"), &read).expect_err("no certificate").to_string();
+    assert!(garbage.starts_with("cannot load certificate \"/garbage\": invalid certificate: "), "{garbage}");
+}
+
+#[test]
+fn keys_of_openssl_are_refused_by_name() {
+    let (certificate, _) = pair();
+    let key = Certificates::Elsewhere("engine:pkcs11:id".into());
+    let settings =
+        Settings { pairs: vec![(Certificates::Data(certificate.into()), key)], ..settings("/c", "/k") };
+    let error = server_config(&settings, &missing).expect_err("no engine").to_string();
+    assert_eq!(
+        error,
+        "cannot load certificate key \"engine:pkcs11:id\": only files and \"data:\" are supported"
+    );
+}
+
+#[test]
+fn no_message_shows_a_key_of_the_configuration() {
+    let (certificate, key) = pair();
+    let (_, other) = pair();
+    for key in [other.as_str(), &key[..key.len() - 30], "x"] {
+        let error = server_config(&settings(&certificate, key), &missing).expect_err("a bad key");
+        let shown = format!("{error} {error:?}");
+        assert!(error.to_string().contains("\"data:...\""), "{error}");
+        // `B` is 66 in a list of bytes.
+        assert!(!shown.contains("BEGIN") && !shown.contains("66, 69"), "{shown}");
+    }
+}
