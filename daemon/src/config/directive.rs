@@ -82,8 +82,7 @@ pub(super) fn find(name: &str) -> Option<&'static Directive> {
     all().find(|directive| directive.name == name)
 }
 
-/// A directive as written.
-#[derive(Debug)]
+/// A directive as written. Has no `Debug`: keys may be in it.
 pub(super) struct Words {
     pub(super) name: String,
     pub(super) arguments: Vec<String>,

@@ -111,12 +111,19 @@ pub struct Diagnostic {
 }
 
 /// One file of a configuration, for `-T`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ReadFile {
     /// As error messages name it.
     pub name: String,
     /// What is in it.
     pub content: Arc<[u8]>,
+}
+
+impl fmt::Debug for ReadFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Keys may be in the content.
+        f.debug_struct("ReadFile").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Report {

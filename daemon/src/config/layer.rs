@@ -14,8 +14,8 @@ use super::mail::tls::{SessionCache, TlsProtocol};
 /// Declares the level with its one rule: what is set hides what is set further out, lists included.
 macro_rules! layer {
     (values { $($value:ident: $type:ty,)* } lists { $($list:ident: $item:ty,)* }) => {
-        /// What one level sets.
-        #[derive(Clone, Debug, Default)]
+        /// What one level sets. Has no `Debug`: keys may be in it.
+        #[derive(Clone, Default)]
         pub(super) struct Layer {
             $(pub(super) $value: Option<$type>,)*
             $(pub(super) $list: Vec<$item>,)*

@@ -26,6 +26,9 @@ mod merge;
 mod reader;
 mod value;
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -16,7 +16,7 @@ pub(super) const TABLES: &[&[Directive]] =
     &[server::TABLE, listen::TABLE, methods::TABLE, auth::TABLE, proxy::TABLE, tls::TABLE];
 
 /// What `mail {}` says.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct MailBlock {
     pub(super) layer: Layer,
     /// The `server` that is being read.

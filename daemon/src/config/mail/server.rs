@@ -22,7 +22,6 @@ const DNS_PORT: u16 = 53;
 const SUSPICIOUS: Duration = Duration::from_secs(1000);
 
 /// What one `server {}` says.
-#[derive(Debug)]
 pub(in crate::config) struct ServerBlock {
     pub(in crate::config) layer: Layer,
     pub(in crate::config) listens: Vec<ListenBlock>,

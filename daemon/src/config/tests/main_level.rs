@@ -1,0 +1,132 @@
+use super::*;
+
+fn events(text: &str) -> String {
+    format!("events {{ }} {text}")
+}
+
+#[test]
+fn defaults() {
+    let config = good("events { }");
+    let main = &config.main;
+    assert!(config.binds.is_empty() && main.account.is_none() && main.environment.is_empty());
+    assert!(main.daemon && main.master_process);
+    assert_eq!((main.worker_processes, main.worker_connections), (1, 512));
+    assert_eq!(main.pid, Path::new("/logs/nginx.pid"));
+    assert_eq!((main.worker_rlimit_nofile, main.worker_rlimit_core), (None, None));
+    assert_eq!((main.worker_shutdown_timeout, main.working_directory.clone()), (None, None));
+    assert_eq!(
+        main.error_log,
+        [LogTarget {
+            to: LogTo::File("/logs/error.log".into()),
+            level: gatepost_protocol::event::Level::Error
+        }]
+    );
+}
+
+#[test]
+fn values() {
+    let main = good(
+        "daemon off; master_process OFF; worker_processes 3; worker_rlimit_nofile 4096; worker_rlimit_core 1g;
+         worker_shutdown_timeout 10s; working_directory /tmp; pid /run/x.pid; env A=b=c; env TZ;
+         events { worker_connections 100; }",
+    )
+    .main;
+    assert!(!main.daemon && !main.master_process);
+    assert_eq!((main.worker_processes, main.worker_connections), (3, 100));
+    assert_eq!((main.worker_rlimit_nofile, main.worker_rlimit_core), (Some(4096), Some(1 << 30)));
+    assert_eq!(main.worker_shutdown_timeout, Some(Duration::from_secs(10)));
+    assert_eq!(main.working_directory.as_deref(), Some(Path::new("/tmp")));
+    assert_eq!(main.pid, Path::new("/run/x.pid"));
+    assert_eq!(main.environment, [("A".to_owned(), "b=c".to_owned())]);
+    assert_eq!(good(&events("worker_processes auto;")).main.worker_processes, 4);
+}
+
+#[test]
+fn messages() {
+    for (text, expected) in [
+        ("worker_processes 0;", "\"worker_processes\" directive invalid value in /nginx.conf:1"),
+        ("worker_processes x;", "\"worker_processes\" directive invalid value in /nginx.conf:1"),
+        (
+            "worker_processes 1; worker_processes 1;",
+            "\"worker_processes\" directive is duplicate in /nginx.conf:1",
+        ),
+        ("worker_rlimit_nofile x;", "\"worker_rlimit_nofile\" directive invalid number in /nginx.conf:1"),
+        ("worker_rlimit_core 1t;", "\"worker_rlimit_core\" directive invalid value in /nginx.conf:1"),
+        (
+            "worker_shutdown_timeout 1y;",
+            "\"worker_shutdown_timeout\" directive invalid value in /nginx.conf:1",
+        ),
+        ("worker_priority x;", "\"worker_priority\" directive invalid number in /nginx.conf:1"),
+        ("worker_cpu_affinity 0102;", "invalid character \"2\" in \"worker_cpu_affinity\" in /nginx.conf:1"),
+        ("debug_points x;", "invalid value \"x\" in /nginx.conf:1"),
+        ("timer_resolution x;", "\"timer_resolution\" directive invalid value in /nginx.conf:1"),
+        ("pcre_jit on; pcre_jit on;", "\"pcre_jit\" directive is duplicate in /nginx.conf:1"),
+        ("load_module x;", "\"load_module\" directive is specified too late in /nginx.conf:1"),
+        ("events { }", "\"events\" directive is duplicate in /nginx.conf:1"),
+        ("mail { } mail { }", "\"mail\" directive is duplicate in /nginx.conf:1"),
+    ] {
+        assert_eq!(error(&events(text)), expected, "{text:?}");
+    }
+    for (text, expected) in [
+        ("events { worker_connections x; }", "invalid number \"x\" in /nginx.conf:1"),
+        ("events { use carrots; }", "invalid event type \"carrots\" in /nginx.conf:1"),
+        (
+            "events { multi_accept 1; }",
+            "invalid value \"1\" in \"multi_accept\" directive, it must be \"on\" or \"off\" in /nginx.conf:1",
+        ),
+        ("", "no \"events\" section in configuration"),
+        (
+            "events { worker_connections 1; } mail { auth_http 127.0.0.1; server { listen 143; } }",
+            "1 worker_connections are not enough for 1 listening sockets",
+        ),
+    ] {
+        assert_eq!(error(text), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn what_has_no_effect_is_accepted() {
+    let silent =
+        "worker_priority -5; worker_cpu_affinity auto 01; lock_file x; timer_resolution 100ms; pcre_jit on;
+        thread_pool a threads=2; ssl_object_cache_inheritable on; quic_bpf on; debug_points stop;
+        google_perftools_profiles x;
+        events { use epoll; multi_accept on; accept_mutex on; accept_mutex_delay 1s; epoll_events 9;
+                 worker_aio_requests 9; }";
+    assert_eq!(warnings(silent), [""; 0]);
+    assert_eq!(
+        warnings("load_module a.so;\nevents { debug_connection 127.0.0.1; } ssl_engine x;"),
+        [
+            "\"load_module\" is ignored: \"a.so\" is not loaded in /nginx.conf:1",
+            "\"debug_connection\" is ignored in /nginx.conf:2",
+            "\"ssl_engine\" has no effect: keys are used in software in /nginx.conf:2",
+        ]
+    );
+}
+
+#[test]
+fn too_many_connections_are_a_warning() {
+    let limit = "events { worker_connections 2000; }";
+    let expected = "2000 worker_connections exceed open file resource limit: 1024";
+    assert_eq!(warnings(limit), [expected]);
+    assert_eq!(warnings(&format!("worker_rlimit_nofile 3000; {limit}")), [""; 0]);
+}
+
+#[test]
+fn only_root_becomes_somebody_else() {
+    let expected = "the \"user\" directive makes sense only if the master process runs with super-user privileges, \
+                    ignored in /nginx.conf:1";
+    assert_eq!(warnings("user nobody; events { }"), [expected]);
+
+    let mut root = machine();
+    root.is_root = true;
+    let account = |user: &str| {
+        let outcome = read_on(root.clone(), &format!("user {user}; events {{ }}"));
+        outcome.config.map(|config| config.main.account).map_err(|error| error.to_string())
+    };
+    let mail = Account { name: c"mail".into(), user: 8, group: 12 };
+    assert_eq!(account("mail"), Ok(Some(mail.clone())));
+    assert_eq!(account("mail mail"), Ok(Some(mail)));
+    assert_eq!(account("joe"), Err("getpwnam(\"joe\") failed in /nginx.conf:1".into()));
+    assert_eq!(account("mail joe"), Err("getgrnam(\"joe\") failed in /nginx.conf:1".into()));
+    assert_eq!(account("mail; user mail"), Err("\"user\" directive is duplicate in /nginx.conf:1".into()));
+}

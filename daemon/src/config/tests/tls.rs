@@ -1,0 +1,139 @@
+use gatepost_protocol::config::StartTls;
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+
+use super::*;
+
+/// A machine with a certificate and its key, `/c` and `/k`.
+fn machine_with_certificate() -> Memory {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
+    let parameters = CertificateParams::new(["a.example".to_owned()]).expect("a name");
+    let certificate = parameters.self_signed(&key).expect("a certificate");
+    machine().with_file("/c", certificate.pem()).with_file("/k", key.serialize_pem())
+}
+
+const PAIR: &str = "ssl_certificate c; ssl_certificate_key k;";
+
+fn tls_server(directives: &str) -> (Arc<Server>, Vec<String>) {
+    let outcome = read_on(machine_with_certificate(), &in_mail(&format!("{PAIR} server {{ {directives} }}")));
+    let config = outcome.config.expect("a configuration");
+    let warnings = outcome.report.diagnostics.into_iter().map(|diagnostic| diagnostic.message).collect();
+    (Arc::clone(&config.binds[0].listens[0].server.engine), warnings)
+}
+
+#[test]
+fn tls_is_there_where_it_is_used() {
+    assert!(tls_server("listen 143;").0.tls.is_none());
+    let (engine, _) = tls_server("listen 995 ssl;");
+    assert_eq!(engine.tls.as_ref().expect("TLS").alpn_protocols, [b"pop3"]);
+    for (word, expected) in [("on", StartTls::On), ("ONLY", StartTls::Only)] {
+        let (engine, _) = tls_server(&format!("listen 143; starttls {word};"));
+        assert_eq!((engine.starttls, engine.tls.is_some()), (expected, true));
+    }
+    let (engine, _) = tls_server("listen 143; starttls off;");
+    assert_eq!((engine.starttls, engine.tls.is_some()), (StartTls::Off, false));
+}
+
+#[test]
+fn ssl_on_is_ssl_on_every_listen() {
+    let text = in_mail(&format!("{PAIR} server {{ listen 143; ssl on; }} server {{ listen 110; }}"));
+    let outcome = read_on(machine_with_certificate(), &text);
+    let config = outcome.config.expect("a configuration");
+    let ssl: Vec<_> = config.binds.iter().map(|bind| bind.listens[0].listener.ssl).collect();
+    assert_eq!(ssl, [true, false]);
+    let expected = "the \"ssl\" directive is deprecated, use the \"listen ... ssl\" directive instead";
+    assert!(outcome.report.diagnostics[0].message.starts_with(expected));
+}
+
+#[test]
+fn what_is_missing_is_named_with_who_wants_it() {
+    for (directives, expected) in [
+        (
+            "listen 993 ssl;",
+            "no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive in /nginx.conf:2",
+        ),
+        (
+            "listen 993;\nstarttls on;",
+            "no \"ssl_certificate\" is defined for the \"starttls\" directive in /nginx.conf:3",
+        ),
+        (
+            "ssl_certificate c; listen 993 ssl;\nlisten 994 ssl;\nlisten 995;",
+            "no \"ssl_certificate_key\" is defined for the \"listen ... ssl\" directive in /nginx.conf:3",
+        ),
+        (
+            "ssl_certificate c; ssl_certificate d; ssl_certificate_key k; listen 993 ssl;",
+            "no \"ssl_certificate_key\" is defined for certificate \"/d\" and the \"listen ... ssl\" directive in /nginx.conf:2",
+        ),
+        (
+            "ssl_certificate c; ssl_certificate_key k; ssl_protocols TLSv1; listen 993 ssl;",
+            "\"ssl_protocols\" has neither \"TLSv1.2\" nor \"TLSv1.3\" in /nginx.conf:2",
+        ),
+        (
+            "ssl_certificate none; ssl_certificate_key k; listen 993 ssl;",
+            "cannot load certificate \"/none\": open() failed (2: No such file or directory)",
+        ),
+    ] {
+        assert_eq!(error(&in_mail(&format!("\nserver {{ {directives} }}"))), expected, "{directives}");
+    }
+}
+
+#[test]
+fn nothing_is_loaded_where_no_server_uses_it() {
+    assert_eq!(warnings(&in_server("ssl_certificate none; ssl_certificate_key none;")), [""; 0]);
+}
+
+#[test]
+fn sessions_and_protocols() {
+    let tls =
+        |directives: &str| tls_server(&format!("listen 993 ssl; {directives}")).0.tls.clone().expect("TLS");
+    assert_eq!(tls("").ticketer.lifetime(), 300);
+    assert_eq!(tls("ssl_session_timeout 1y;").ticketer.lifetime(), 31_536_000);
+    assert!(!tls("ssl_session_tickets off;").ticketer.enabled());
+    assert!(!tls("").session_storage.can_cache());
+    assert!(tls("ssl_session_cache builtin shared:a:1m;").session_storage.can_cache());
+    assert!(!tls("").ignore_client_order && tls("ssl_prefer_server_ciphers on;").ignore_client_order);
+    tls("ssl_protocols TLSv1.2 TLSv1.3;");
+}
+
+#[test]
+fn messages() {
+    for (directives, expected) in [
+        ("starttls maybe;", "invalid value \"maybe\""),
+        ("starttls on; starttls on;", "\"starttls\" directive is duplicate"),
+        ("ssl_protocols TLSv9;", "invalid value \"TLSv9\""),
+        ("ssl_session_timeout 5ms;", "\"ssl_session_timeout\" directive invalid value"),
+        ("ssl_session_cache shared:a;", "invalid session cache \"shared:a\""),
+        ("ssl_session_cache shared::1m;", "invalid session cache \"shared::1m\""),
+        ("ssl_session_cache x;", "invalid session cache \"x\""),
+        ("ssl_session_cache shared:a:31k;", "session cache \"shared:a:31k\" is too small"),
+        ("ssl_password_file none;", "open() \"/none\" failed (2: No such file or directory)"),
+        ("ssl_verify_depth x;", "\"ssl_verify_depth\" directive invalid number"),
+        ("ssl_verify_client maybe;", "invalid value \"maybe\""),
+        ("ssl_ciphers a; ssl_ciphers b;", "\"ssl_ciphers\" directive is duplicate"),
+        ("ssl_stapling on;", "\"ssl_stapling\" directive is not allowed here"),
+    ] {
+        assert_eq!(server_error(directives), expected, "{directives}");
+    }
+    for kind in ["on", "optional", "optional_no_ca"] {
+        let error = server_error(&format!("ssl_verify_client {kind};"));
+        assert!(error.starts_with("\"ssl_verify_client\" other than \"off\" is not supported"), "{error}");
+    }
+    good(&in_server("ssl_verify_client off;"));
+}
+
+#[test]
+fn what_has_no_effect_says_so_once() {
+    let text = in_mail(
+        "ssl_ciphers HIGH; ssl_conf_command A B; ssl_conf_command C D; ssl_ecdh_curve auto; ssl_dhparam x;
+         ssl_session_ticket_key x; server { listen 143; ssl_ciphers LOW; ssl_protocols TLSv1 TLSv1.2; }",
+    );
+    assert_eq!(
+        warnings(&text),
+        [
+            "\"ssl_ciphers\" has no effect in /nginx.conf:1",
+            "\"ssl_conf_command\" has no effect in /nginx.conf:1",
+            "\"ssl_dhparam\" has no effect in /nginx.conf:1",
+            "\"ssl_session_ticket_key\" has no effect in /nginx.conf:2",
+            "\"ssl_protocols\" before TLSv1.2 are not spoken in /nginx.conf:2",
+        ]
+    );
+}
