@@ -23,7 +23,7 @@ use gatepost_protocol::address::Origin;
 use gatepost_protocol::session::Session;
 
 use self::engine::Engine;
-pub(crate) use self::fault::install_hook;
+pub(crate) use self::fault::{install_hook, take_place};
 use self::leg::Leg;
 pub(crate) use self::pump::errno_of;
 use self::pump::{End, Pump};
