@@ -7,6 +7,7 @@ mod file;
 pub(crate) mod lines;
 mod syslog;
 
+use std::fmt;
 use std::io::Write;
 use std::process;
 use std::rc::Rc;
@@ -31,6 +32,18 @@ pub(crate) enum Target {
     Stderr,
     /// A datagram per line.
     Syslog(Rc<Syslog>),
+    /// A function of whoever runs sessions without being a daemon.
+    Function(Function),
+}
+
+/// Takes lines, without their LF.
+#[derive(Clone)]
+pub(crate) struct Function(pub(crate) Rc<dyn Fn(&str)>);
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Function(..)")
+    }
 }
 
 /// One effective list of logs. Cheap to clone; clones write to the same targets.
@@ -50,6 +63,11 @@ impl Log {
         self.targets.iter().any(|(threshold, _)| level <= *threshold)
     }
 
+    /// Whether messages of this level go to standard error.
+    pub(crate) fn has_stderr(&self, level: Level) -> bool {
+        self.targets.iter().any(|(threshold, target)| level <= *threshold && matches!(target, Target::Stderr))
+    }
+
     /// Writes one line. `message` is one line already: values from outside have gone through [`escape`].
     pub(crate) fn write(&self, at: SystemTime, level: Level, connection: Option<u64>, message: &str) {
         if !self.is_enabled(level) {
@@ -61,6 +79,7 @@ impl Log {
                 Target::File(file) => file.append(line.as_bytes()),
                 Target::Stderr => write_stderr(&line),
                 Target::Syslog(server) => server.send(at, level, line.trim_end_matches('\n')),
+                Target::Function(Function(function)) => function(line.trim_end_matches('\n')),
             }
         }
     }

@@ -42,7 +42,7 @@ pub(super) async fn run<R: System>(worker: Rc<Worker<R>>, inlets: Rc<Inlets>, li
                     _ => Level::Alert,
                 };
                 let message = format!("accept4() failed {}", error_text(&error));
-                inlets.own.log.write(worker.runtime.wall_clock(), level, None, &message);
+                inlets.own().log.write(worker.runtime.wall_clock(), level, None, &message);
                 if level != Level::Error {
                     worker.sleep(PAUSE).await;
                 }
@@ -67,7 +67,7 @@ async fn yield_now() {
 /// Starts the session of one accepted client.
 fn admit<R: System>(worker: &Rc<Worker<R>>, inlets: &Inlets, socket: OwnedFd, address: &SockAddr) {
     let alert =
-        |message: &str| inlets.own.log.write(worker.runtime.wall_clock(), Level::Alert, None, message);
+        |message: &str| inlets.own().log.write(worker.runtime.wall_clock(), Level::Alert, None, message);
     let slot = match worker.slots.take() {
         Ok(slot) => slot,
         Err(limit) => return alert(&no_slots(limit)),

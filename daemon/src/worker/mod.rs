@@ -2,6 +2,7 @@
 
 mod accept;
 mod serve;
+mod service;
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -13,6 +14,7 @@ use std::time::Duration;
 use gatepost_protocol::action::Output;
 
 pub use self::serve::Assignment;
+pub use self::service::Service;
 use crate::auth;
 use crate::deadline::{Deadline, Deadlines};
 use crate::log::Log;
