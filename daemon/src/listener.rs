@@ -127,6 +127,20 @@ pub(crate) fn listen(address: &Peer, options: &Options) -> Result<OwnedFd, Liste
     Ok(socket.into())
 }
 
+/// Whether the address could be bound; one in use could be, once whoever uses it has gone. Unix sockets are not tried:
+/// the attempt would leave a file.
+pub(crate) fn probe(address: &Peer, options: &Options) -> Result<(), ListenError> {
+    let Peer::Inet(at) = address else { return Ok(()) };
+    let failed = |error| ListenError { call: "bind() to", address: address.clone(), error };
+    let at = SockAddr::from(*at);
+    let socket = Socket::new(at.domain(), Type::STREAM, None).map_err(failed)?;
+    let outcome = set_options(&socket, &at, options).and_then(|()| socket.bind(&at)).map_err(failed);
+    match outcome {
+        Err(error) if error.is_in_use() => Ok(()),
+        outcome => outcome,
+    }
+}
+
 fn set_options(socket: &Socket, at: &SockAddr, options: &Options) -> io::Result<()> {
     if at.domain() != Domain::UNIX {
         socket.set_reuse_address(true)?;

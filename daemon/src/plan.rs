@@ -1,14 +1,16 @@
-//! What a configuration asks of the processes, in the terms of this crate's shell.
+//! What a configuration asks of the processes: its values, made into logs, listeners and inlets.
 
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::inlet::Inlets;
-use crate::listener::Options;
-use crate::log::{Log, LogFiles};
+use crate::config::{self, Bind, Config, Listen, LogTarget, LogTo, MailServer};
+use crate::inlet::{AuthServer, Inlet, Inlets};
+use crate::log::lines::error_text;
+use crate::log::{Function, Log, LogFiles, Syslog, Target};
 use crate::privileges::Account;
-use crate::runtime::Peer;
+use crate::resolver::Resolver;
 
 /// One configuration, ready to be served.
 #[derive(Debug)]
@@ -24,17 +26,134 @@ pub(crate) struct Plan {
     /// `worker_connections`.
     pub(crate) connections: usize,
     pub(crate) open_files: Option<u64>,
+    pub(crate) core_size: Option<u64>,
     pub(crate) shutdown_timeout: Option<Duration>,
     /// Whom root's workers become.
     pub(crate) account: Option<Account>,
     pub(crate) working_directory: Option<PathBuf>,
-    pub(crate) listeners: Vec<Planned>,
+    /// `env NAME=VALUE`, for the workers.
+    pub(crate) environment: Vec<(String, String)>,
+    /// One for each socket.
+    pub(crate) inlets: Vec<Rc<Inlets>>,
 }
 
-/// One socket.
-#[derive(Debug)]
-pub(crate) struct Planned {
-    pub(crate) address: Peer,
-    pub(crate) options: Options,
-    pub(crate) inlets: Rc<Inlets>,
+impl Plan {
+    /// Opens the logs; nothing else is touched yet.
+    ///
+    /// # Errors
+    /// The message for a log file that cannot be opened.
+    pub(crate) fn new(config: Config) -> Result<Self, String> {
+        Self::with_logs(config, Logs::default())
+    }
+
+    /// As [`new`](Self::new), with every message of the configured levels going to one function instead.
+    ///
+    /// # Errors
+    /// None that comes from opening logs.
+    pub(crate) fn with_log_function(config: Config, function: Rc<dyn Fn(&str)>) -> Result<Self, String> {
+        let instead = Some(Target::Function(Function(function)));
+        Self::with_logs(config, Logs { instead, ..Logs::default() })
+    }
+
+    fn with_logs(config: Config, mut logs: Logs) -> Result<Self, String> {
+        let Config { main, binds } = config;
+        let log = logs.open(&main.error_log)?;
+        let mut servers = Servers { logs, known: Vec::new() };
+        let inlets = binds.into_iter().map(|bind| servers.inlets(bind)).collect::<Result<_, _>>()?;
+        Ok(Self {
+            log,
+            log_files: Rc::new(servers.logs.files),
+            is_daemon: main.daemon,
+            has_master: main.master_process,
+            pid_path: main.pid,
+            workers: main.worker_processes,
+            connections: main.worker_connections,
+            open_files: main.worker_rlimit_nofile,
+            core_size: main.worker_rlimit_core,
+            shutdown_timeout: main.worker_shutdown_timeout,
+            account: main.account.map(Account::from),
+            working_directory: main.working_directory,
+            environment: main.environment,
+            inlets,
+        })
+    }
+}
+
+/// The logs of one configuration: equal targets share one file or socket.
+#[derive(Default)]
+struct Logs {
+    files: LogFiles,
+    syslogs: Vec<(config::Syslog, Rc<Syslog>)>,
+    /// Takes everything, and nothing is opened.
+    instead: Option<Target>,
+}
+
+impl Logs {
+    fn open(&mut self, targets: &[LogTarget]) -> Result<Log, String> {
+        let targets = targets.iter().map(|target| Ok((target.level, self.target(&target.to)?)));
+        Ok(Log::new(targets.collect::<Result<Vec<_>, String>>()?))
+    }
+
+    fn target(&mut self, to: &LogTo) -> Result<Target, String> {
+        if let Some(instead) = &self.instead {
+            return Ok(instead.clone());
+        }
+        match to {
+            LogTo::Stderr => Ok(Target::Stderr),
+            LogTo::File(path) => {
+                let failed = |error| format!("open() \"{}\" failed {}", path.display(), error_text(&error));
+                self.files.open(path).map(Target::File).map_err(failed)
+            }
+            LogTo::Syslog(settings) => {
+                if let Some((_, open)) = self.syslogs.iter().find(|(known, _)| known == settings) {
+                    return Ok(Target::Syslog(Rc::clone(open)));
+                }
+                let config::Syslog { server, facility, tag, hostname } = settings.clone();
+                let open = Rc::new(Syslog::new(server, facility, tag, hostname));
+                self.syslogs.push((settings.clone(), Rc::clone(&open)));
+                Ok(Target::Syslog(open))
+            }
+        }
+    }
+}
+
+/// What the `listen`s of one server share.
+struct Servers {
+    logs: Logs,
+    known: Vec<(Arc<MailServer>, Log, Option<Rc<Resolver>>)>,
+}
+
+impl Servers {
+    fn inlets(&mut self, bind: Bind) -> Result<Rc<Inlets>, String> {
+        let each = bind.listens.iter().map(|listen| self.inlet(listen)).collect::<Result<_, _>>()?;
+        Ok(Rc::new(Inlets { bind, each }))
+    }
+
+    fn inlet(&mut self, listen: &Listen) -> Result<Rc<Inlet>, String> {
+        let (log, resolver) = self.shared(&listen.server)?;
+        let auth = &listen.server.auth;
+        Ok(Rc::new(Inlet {
+            listener: listen.listener.clone(),
+            listen: listen.text.clone(),
+            auth: AuthServer {
+                peer: auth.addresses[0].clone(),
+                text: auth.text.clone(),
+                settings: auth.settings.clone(),
+            },
+            resolver,
+            log,
+        }))
+    }
+
+    fn shared(&mut self, server: &Arc<MailServer>) -> Result<(Log, Option<Rc<Resolver>>), String> {
+        if let Some((_, log, resolver)) = self.known.iter().find(|(known, ..)| Arc::ptr_eq(known, server)) {
+            return Ok((log.clone(), resolver.clone()));
+        }
+        let log = self.logs.open(&server.error_log)?;
+        let resolver = server.resolver.as_ref();
+        let resolver =
+            resolver.map(|resolver| Rc::new(Resolver::new(resolver.servers.clone(), resolver.settings)));
+        self.known.push((Arc::clone(server), log.clone(), resolver.clone()));
+        Ok((log, resolver))
+    }
 }

@@ -6,6 +6,8 @@ use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, initgroups, setgid, setuid};
 use thiserror::Error;
 
+use crate::config;
+
 /// `user USER [GROUP]`, looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Account {
@@ -13,6 +15,13 @@ pub(crate) struct Account {
     pub(crate) name: CString,
     pub(crate) user: Uid,
     pub(crate) group: Gid,
+}
+
+impl From<config::Account> for Account {
+    fn from(account: config::Account) -> Self {
+        let config::Account { name, user, group } = account;
+        Self { name, user: Uid::from_raw(user), group: Gid::from_raw(group) }
+    }
 }
 
 /// A step that failed: the worker must not serve with more rights than it should have.

@@ -46,8 +46,7 @@ pub(crate) fn fill_random(mut bytes: &mut [u8]) {
 /// # Panics
 /// If the process has a second thread: the child would have none of the locks that thread holds released.
 pub(crate) fn fork() -> nix::Result<ForkResult> {
-    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
-    assert_eq!(threads, 1, "only a process with one thread may fork workers");
+    assert_eq!(threads(), 1, "only a process with one thread may fork workers");
     // SAFETY: with one thread, no lock can be held by a thread that does not exist in the child.
     unsafe { nix::unistd::fork() }
 }
@@ -96,6 +95,20 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SockAddr)
             Ok(OwnedFd::from_raw_fd(socket))
         })
     }
+}
+
+/// Sets a variable of the environment.
+///
+/// # Panics
+/// If the process has a second thread, which might be reading the environment.
+pub(crate) fn set_variable(name: &str, value: &str) {
+    assert_eq!(threads(), 1, "only a process with one thread may change its environment");
+    // SAFETY: no other thread can read or write the environment.
+    unsafe { std::env::set_var(name, value) };
+}
+
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
 }
 
 /// Takes over a descriptor that the kernel has just put into a received message.

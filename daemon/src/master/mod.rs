@@ -17,6 +17,7 @@ use nix::sys::signal::Signal;
 
 use self::workers::Workers;
 use crate::listener::{self, Listening};
+use crate::log::Log;
 use crate::log::lines::{errno_text, error_text};
 use crate::pid::PidFile;
 use crate::plan::Plan;
@@ -27,19 +28,34 @@ use crate::worker::Assignment;
 /// Runs one worker to its end: a program gives its runtime this way.
 pub type Start = fn(Assignment) -> io::Result<()>;
 
-/// Reads the configuration, at the start and for each reload. The error has been told.
-pub(crate) type Load<'a> = &'a dyn Fn() -> Result<Plan, LoadError>;
-
-/// Why there is no new configuration, in one line for the log.
+/// Why there is no new configuration.
 #[derive(Debug)]
-pub(crate) struct LoadError(pub(crate) String);
+pub(crate) struct LoadError {
+    /// One line for the log.
+    pub(crate) message: String,
+    /// What the operator may have meant.
+    pub(crate) hint: Option<String>,
+}
+
+/// What the master needs of its program.
+#[derive(Clone, Copy)]
+pub(crate) struct Program<'a> {
+    /// The name, for the log.
+    pub(crate) name: &'static str,
+    /// Runs a worker.
+    pub(crate) start: Start,
+    /// Tells a message of the start to this log and to whoever started the program.
+    pub(crate) say: &'a dyn Fn(&Log, Level, &str),
+    /// Reads the configuration again.
+    pub(crate) load: &'a dyn Fn() -> Result<Plan, LoadError>,
+}
 
 /// The pauses between two requests to stop at once; then the workers are killed.
 const INSISTENCE_MS: [u64; 5] = [50, 100, 200, 400, 800];
 
 struct Master<'a> {
     plan: Plan,
-    load: Load<'a>,
+    program: Program<'a>,
     listening: Vec<Listening>,
     workers: Workers,
     pid_file: PidFile,
@@ -60,18 +76,15 @@ enum Stage {
     },
 }
 
-/// Serves the first configuration and those that follow it, until a signal ends it. `program` is its name and version.
-pub(crate) fn run(program: &'static str, start: Start, plan: Plan, load: Load<'_>) -> ExitCode {
-    let say = |level, message: &str| {
-        plan.log.note(level, message);
-        crate::say(program, level, message);
-    };
+/// Serves the first configuration and those that follow it, until a signal ends it.
+pub(crate) fn run(program: Program<'_>, plan: Plan) -> ExitCode {
+    let say = |level, message: &str| (program.say)(&plan.log, level, message);
     let mut listening = Vec::new();
     let wanted: Vec<_> = wanted(&plan);
     if listener::open_all(&wanted, &mut listening, say).is_err() {
         return ExitCode::FAILURE;
     }
-    announce(program, &plan);
+    announce(program.name, &plan);
     if plan.is_daemon
         && let Err(error) = background::detach(&plan)
     {
@@ -94,13 +107,13 @@ pub(crate) fn run(program: &'static str, start: Start, plan: Plan, load: Load<'_
             return ExitCode::FAILURE;
         }
     };
-    let workers = Workers::new(start, shared);
-    let master = Master { plan, load, listening, workers, pid_file, signals, stage: Stage::Serving };
+    let workers = Workers::new(program.start, shared);
+    let master = Master { plan, program, listening, workers, pid_file, signals, stage: Stage::Serving };
     if master.plan.has_master { master.run() } else { master.run_alone() }
 }
 
 fn wanted(plan: &Plan) -> Vec<(crate::runtime::Peer, listener::Options)> {
-    plan.listeners.iter().map(|planned| (planned.address.clone(), planned.options.clone())).collect()
+    plan.inlets.iter().map(|inlets| (inlets.bind.address.clone(), inlets.bind.options.clone())).collect()
 }
 
 fn announce(program: &str, plan: &Plan) {
@@ -229,9 +242,13 @@ impl Master<'_> {
 
     fn reload(&mut self) {
         self.note("reconfiguring");
-        let plan = match (self.load)() {
+        let plan = match (self.program.load)() {
             Ok(plan) => plan,
-            Err(LoadError(message)) => return self.plan.log.note(Level::Emerg, &message),
+            Err(LoadError { message, hint }) => {
+                self.plan.log.note(Level::Emerg, &message);
+                hint.iter().for_each(|hint| self.note(hint));
+                return;
+            }
         };
         let known = self.listening.len();
         let log = &self.plan.log;
@@ -245,7 +262,7 @@ impl Master<'_> {
         self.move_pid_file(&plan);
         let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.listening)
             .into_iter()
-            .partition(|listening| plan.listeners.iter().any(|planned| planned.address == listening.address));
+            .partition(|listening| plan.inlets.iter().any(|inlets| inlets.bind.address == listening.address));
         self.listening = kept;
         gone.iter().for_each(|listening| listener::forget(&listening.address));
         // Before the fork: a worker that inherited one would keep its address open.
@@ -287,7 +304,7 @@ impl Master<'_> {
 /// Leaves nothing behind.
 fn finish(plan: &Plan, pid_file: PidFile) {
     report_removal(plan, pid_file);
-    plan.listeners.iter().for_each(|planned| listener::forget(&planned.address));
+    plan.inlets.iter().for_each(|inlets| listener::forget(&inlets.bind.address));
 }
 
 fn report_removal(plan: &Plan, pid_file: PidFile) {

@@ -15,6 +15,7 @@ use nix::unistd::{ForkResult, Pid, geteuid};
 
 use super::Start;
 use crate::channel;
+use crate::drive;
 use crate::listener::Listening;
 use crate::log::Log;
 use crate::log::lines::{errno_text, error_text};
@@ -83,7 +84,13 @@ impl Workers {
                 let listening = std::mem::take(listening);
                 let work = AssertUnwindSafe(|| self.work(plan, listening, Some(theirs)));
                 // Unwinding further would run the master's code in the worker.
-                process::exit(panic::catch_unwind(work).unwrap_or(1));
+                let code = panic::catch_unwind(work).unwrap_or_else(|_| {
+                    let place = drive::take_place();
+                    plan.log
+                        .note(Level::Alert, &format!("worker ended by a fault of this program at {place}"));
+                    1
+                });
+                process::exit(code);
             }
             Err(errno) => {
                 let message =
@@ -229,6 +236,13 @@ fn become_worker(plan: &Plan) -> Result<(), String> {
         let text = errno_text(errno as i32);
         plan.log.note(Level::Alert, &format!("setrlimit(RLIMIT_NOFILE, {limit}) failed {text}"));
     }
+    if let Some(limit) = plan.core_size
+        && let Err(errno) = setrlimit(Resource::RLIMIT_CORE, limit, limit)
+    {
+        let text = errno_text(errno as i32);
+        plan.log.note(Level::Alert, &format!("setrlimit(RLIMIT_CORE, {limit}) failed {text}"));
+    }
+    plan.environment.iter().for_each(|(name, value)| sys::set_variable(name, value));
     if let Some(account) = &plan.account
         && geteuid().is_root()
     {
@@ -247,8 +261,8 @@ fn assignment(
     shared: Shared,
     channel: Option<OwnedFd>,
 ) -> Assignment {
-    let inlets_of = |address: &Peer| plan.listeners.iter().find(|planned| planned.address == *address);
-    let with_inlets = |Listening { address, socket }| Some((Rc::clone(&inlets_of(&address)?.inlets), socket));
+    let inlets_of = |address: &Peer| plan.inlets.iter().find(|inlets| inlets.bind.address == *address);
+    let with_inlets = |Listening { address, socket }| Some((Rc::clone(inlets_of(&address)?), socket));
     Assignment {
         listening: listening.into_iter().filter_map(with_inlets).collect(),
         log: plan.log.clone(),
