@@ -24,16 +24,10 @@ mod sessions;
 mod signals;
 mod slots;
 pub mod socket;
+mod start;
 mod sys;
 mod worker;
 
-use gatepost_protocol::event::Level;
-
 pub use self::master::Start;
-pub use self::worker::Assignment;
-
-/// Tells whoever started the program.
-#[expect(clippy::print_stderr, reason = "this is where start-up messages go")]
-fn say(program: &str, level: Level, message: &str) {
-    eprintln!("{program}: [{}] {message}", log::level_name(level));
-}
+pub use self::start::run;
+pub use self::worker::{Assignment, Service};

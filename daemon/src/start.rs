@@ -1,0 +1,282 @@
+//! From the command line to the first worker.
+
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{self, ExitCode};
+
+use gatepost_protocol::event::Level;
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::{AccessFlags, ForkResult, access};
+
+use crate::cli::{self, Options};
+use crate::config::{Config, LogTo, Machine, Report, Request};
+use crate::log::lines::{errno_text, error_text};
+use crate::log::{Log, LogFiles, Target, level_name};
+use crate::master::{self, LoadError, Start};
+use crate::plan::Plan;
+use crate::{control, demo, listener, sys};
+
+/// The whole program: reads the command line and does what it says. `program` is its name, for messages; `start` runs a
+/// worker on the program's runtime.
+pub fn run(program: &'static str, start: Start) -> ExitCode {
+    let mut arguments = std::env::args_os();
+    let invoked = arguments.next().unwrap_or_default();
+    let options = match cli::parse(arguments) {
+        Ok(options) => options,
+        Err(error) => {
+            print_error(&format!("{}: {error}\n", shown_name(program, &invoked)));
+            return ExitCode::FAILURE;
+        }
+    };
+    let starter = Starter { program, name: shown_name(program, &invoked), start };
+    starter.run(options)
+}
+
+/// Scripts that know the program as `nginx` match its messages, too.
+fn shown_name(program: &'static str, invoked: &OsStr) -> &'static str {
+    if Path::new(invoked).file_name() == Some(OsStr::new("nginx")) { "nginx" } else { program }
+}
+
+struct Starter {
+    program: &'static str,
+    /// What messages begin with.
+    name: &'static str,
+    start: Start,
+}
+
+impl Starter {
+    fn run(&self, options: Options) -> ExitCode {
+        if options.demo {
+            return self.demo();
+        }
+        if options.version {
+            self.show_version(&options);
+            if !options.test {
+                return ExitCode::SUCCESS;
+            }
+        }
+        let request = request(&options);
+        if options.test {
+            return self.test(&request, &options);
+        }
+        let log = self.startup_log(&options, &request);
+        match options.signal {
+            Some(signal) => self.signal(&request, &log, signal),
+            None => self.serve(&request, &log),
+        }
+    }
+
+    fn show_version(&self, options: &Options) {
+        let (name, program, version) = (self.name, self.program, env!("CARGO_PKG_VERSION"));
+        let mut text = format!("{name} version: {program}/{version}\n");
+        if options.help {
+            text.push_str(&cli::usage(name));
+        }
+        if options.build {
+            text.push_str(&cli::build());
+        }
+        print_error(&text);
+    }
+
+    fn serve(&self, request: &Request, log: &Log) -> ExitCode {
+        let (plan, report) = load(request);
+        self.tell_all(log, &report);
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(LoadError { message, hint }) => {
+                self.tell(log, Level::Emerg, &message);
+                hint.iter().for_each(|hint| print_error(&format!("{}: {hint}\n", self.name)));
+                return ExitCode::FAILURE;
+            }
+        };
+        let reload = || {
+            let (plan, report) = load(request);
+            let log = plan.as_ref().map_or(log, |plan| &plan.log);
+            report.diagnostics.iter().for_each(|diagnostic| log.note(diagnostic.level, &diagnostic.message));
+            plan
+        };
+        let say = |log: &Log, level, message: &str| self.tell(log, level, message);
+        master::run(master::Program { name: self.program, start: self.start, say: &say, load: &reload }, plan)
+    }
+
+    /// `-t`: reads everything, and finds out what could keep it from being served, without leaving a trace.
+    fn test(&self, request: &Request, options: &Options) -> ExitCode {
+        let mut report = Report::default();
+        let config = Config::load(request, &Machine, &mut report);
+        self.tell_all(&Log::default(), &report);
+        let file = request.path();
+        let file = file.display();
+        let outcome = config.map_err(|error| (error.to_string(), error.hint().map(str::to_owned)));
+        if report.is_syntax_ok && !options.quiet {
+            print_error(&format!("{}: the configuration file {file} syntax is ok\n", self.name));
+        }
+        let outcome = outcome.and_then(|config| probe(&config).map_err(|message| (message, None)));
+        if let Err((message, hint)) = outcome {
+            self.tell(&Log::default(), Level::Emerg, &message);
+            hint.iter().for_each(|hint| print_error(&format!("{}: {hint}\n", self.name)));
+            print_error(&format!("{}: configuration file {file} test failed\n", self.name));
+            return ExitCode::FAILURE;
+        }
+        if !options.quiet {
+            print_error(&format!("{}: configuration file {file} test is successful\n", self.name));
+        }
+        if options.dump && dump(&report).is_err() {
+            return ExitCode::FAILURE;
+        }
+        ExitCode::SUCCESS
+    }
+
+    /// `-s`: the configuration says where the pid file is.
+    fn signal(&self, request: &Request, log: &Log, signal: Signal) -> ExitCode {
+        let mut report = Report::default();
+        let outcome = Config::load(request, &Machine, &mut report)
+            .map_err(|error| (Level::Emerg, error.to_string()))
+            .and_then(|config| control::send(&config.main.pid, signal));
+        match outcome {
+            Ok(()) => ExitCode::SUCCESS,
+            Err((level, message)) => {
+                self.tell(log, level, &message);
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    /// `--demo`: the services in a child, the proxy in front of them here.
+    fn demo(&self) -> ExitCode {
+        let failed = |text: &str| {
+            self.tell(&Log::default(), Level::Emerg, text);
+            ExitCode::FAILURE
+        };
+        let demo = match demo::prepare() {
+            Ok(demo) => demo,
+            Err(error) => return failed(&format!("cannot prepare the demo {}", error_text(&error))),
+        };
+        print(demo.banner());
+        let (folder, file) = (demo.directory().to_owned(), demo.configuration().to_owned());
+        let child = match sys::fork() {
+            Ok(ForkResult::Parent { child }) => child,
+            Ok(ForkResult::Child) => process::exit(i32::from(demo::serve(demo).is_err())),
+            Err(errno) => {
+                demo::remove(&folder);
+                return failed(&format!("fork() failed {}", errno_text(errno as i32)));
+            }
+        };
+        // Its listeners are the child's from now on.
+        drop(demo);
+        let options = Options { file: Some(file), error_log: Some("stderr".into()), ..Options::default() };
+        let outcome = self.run(options);
+        // It may have got the same Ctrl-C; then there is only its end to wait for.
+        let _: Result<(), Errno> = kill(child, Signal::SIGKILL);
+        while waitpid(child, None) == Err(Errno::EINTR) {}
+        demo::remove(&folder);
+        outcome
+    }
+
+    /// Where messages go before the configuration says where. A default that is not there is nobody's mistake.
+    fn startup_log(&self, options: &Options, request: &Request) -> Log {
+        let stderr = || Log::new([(Level::Notice, Target::Stderr)]);
+        if request.error_log.as_os_str() == "stderr" {
+            return stderr();
+        }
+        let path = request.prefix.join(&request.error_log);
+        match LogFiles::default().open(&path) {
+            Ok(file) => Log::new([(Level::Notice, Target::File(file))]),
+            Err(_) if options.error_log.is_none() => Log::default(),
+            Err(error) => {
+                let (path, text) = (path.display(), error_text(&error));
+                let message = format!("could not open error log file: open() \"{path}\" failed {text}");
+                self.tell(&Log::default(), Level::Alert, &message);
+                stderr()
+            }
+        }
+    }
+
+    fn tell_all(&self, log: &Log, report: &Report) {
+        for diagnostic in &report.diagnostics {
+            self.tell(log, diagnostic.level, &diagnostic.message);
+        }
+    }
+
+    /// Tells the log and, of what matters, whoever started the program.
+    fn tell(&self, log: &Log, level: Level, message: &str) {
+        log.note(level, message);
+        if level <= Level::Warn && !log.has_stderr(level) {
+            print_error(&format!("{}: [{}] {message}\n", self.name, level_name(level)));
+        }
+    }
+}
+
+fn request(options: &Options) -> Request {
+    let or = |path: &Option<PathBuf>, default: &str| path.clone().unwrap_or_else(|| default.into());
+    Request {
+        prefix: or(&options.prefix, cli::PREFIX),
+        file: or(&options.file, cli::FILE),
+        directives: options.directives.clone(),
+        error_log: or(&options.error_log, cli::ERROR_LOG),
+        pid: cli::PID.into(),
+    }
+}
+
+fn load(request: &Request) -> (Result<Plan, LoadError>, Report) {
+    let mut report = Report::default();
+    let plan = match Config::load(request, &Machine, &mut report) {
+        Ok(config) => Plan::new(config).map_err(|message| LoadError { message, hint: None }),
+        Err(error) => {
+            let hint = error.hint().map(str::to_owned);
+            Err(LoadError { message: error.to_string(), hint })
+        }
+    };
+    (plan, report)
+}
+
+/// Whether files could be written and addresses bound.
+fn probe(config: &Config) -> Result<(), String> {
+    let is_file = |to: &LogTo| match to {
+        LogTo::File(path) => Some(path.clone()),
+        LogTo::Stderr | LogTo::Syslog(_) => None,
+    };
+    let servers = config.binds.iter().flat_map(|bind| &bind.listens).map(|listen| &listen.server);
+    let logs = servers.flat_map(|server| &server.error_log).chain(&config.main.error_log);
+    for path in logs.filter_map(|log| is_file(&log.to)).chain([config.main.pid.clone()]) {
+        probe_file(&path)?;
+    }
+    for bind in &config.binds {
+        listener::probe(&bind.address, &bind.options).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// Whether the file could be written, or made where it does not exist.
+fn probe_file(path: &Path) -> Result<(), String> {
+    let outcome = match access(path, AccessFlags::W_OK) {
+        Err(Errno::ENOENT) => {
+            let folder = path.parent().unwrap_or_else(|| Path::new("/"));
+            access(folder, AccessFlags::W_OK | AccessFlags::X_OK)
+        }
+        outcome => outcome,
+    };
+    outcome.map_err(|errno| format!("open() \"{}\" failed {}", path.display(), errno_text(errno as i32)))
+}
+
+/// `-T`: all files, each once.
+fn dump(report: &Report) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for file in &report.files {
+        writeln!(out, "# configuration file {}:", file.name)?;
+        out.write_all(&file.content)?;
+        out.write_all(b"\n")?;
+    }
+    out.flush()
+}
+
+fn print(text: &str) {
+    // Whoever closed standard output does not want to know.
+    drop(io::stdout().write_all(text.as_bytes()));
+}
+
+fn print_error(text: &str) {
+    drop(io::stderr().write_all(text.as_bytes()));
+}
