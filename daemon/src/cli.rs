@@ -112,7 +112,7 @@ fn set_value(options: &mut Options, letter: u8, value: Option<OsString>) -> Resu
         b'c' | b'e' => "file name",
         _ => "parameter",
     };
-    let value = value.ok_or(CliError::NoValue(letter.into(), wanted))?;
+    let value = value.ok_or_else(|| CliError::NoValue(letter.into(), wanted))?;
     match letter {
         b'p' => options.prefix = Some(value.into()),
         b'c' => options.file = Some(value.into()),
