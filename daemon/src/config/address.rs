@@ -92,16 +92,14 @@ impl<'a> Address<'a> {
         if addresses.is_empty() {
             return Err(AddressError::NotFound);
         }
-        let mut peers = Vec::new();
-        for (address, port) in
-            addresses.iter().flat_map(|address| ports.clone().map(move |port| (address, port)))
-        {
-            let peer = Peer::Inet(SocketAddr::new(*address, port));
-            if !peers.contains(&peer) {
-                peers.push(peer);
+        let mut hosts = Vec::new();
+        for address in addresses {
+            if !hosts.contains(&address) {
+                hosts.push(address);
             }
         }
-        Ok(peers)
+        let with_ports = |host| ports.clone().map(move |port| Peer::Inet(SocketAddr::new(host, port)));
+        Ok(hosts.into_iter().flat_map(with_ports).collect())
     }
 }
 

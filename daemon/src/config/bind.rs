@@ -1,5 +1,6 @@
 //! Which sockets are bound, and whose clients come in through them (spec/config.md section 10.1, wildcard sharing).
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use super::Listen;
@@ -28,11 +29,20 @@ impl Bind {
         let (wide, narrow): (Vec<_>, Vec<_>) =
             wildcards.into_iter().partition(|(listen, options)| is_wide(&listen.address, options));
         let mut binds = Vec::<Self>::new();
+        // The one or two sockets of each port that others may share.
+        let mut shared = HashMap::<u16, Vec<usize>>::new();
         for (listen, options) in wide.into_iter().chain(narrow).chain(others) {
-            match binds.iter_mut().find(|bind| bind.covers(&listen.address)) {
-                Some(bind) => bind.listens.push(listen),
-                None => binds.push(Self { address: listen.address.clone(), options, listens: vec![listen] }),
+            let address = inet(&listen.address);
+            let candidates = address.and_then(|address| shared.get(&address.port()));
+            let host = candidates.into_iter().flatten().find(|&&index| binds[index].covers(&listen.address));
+            if let Some(&host) = host {
+                binds[host].listens.push(listen);
+                continue;
             }
+            if let Some(address) = address.filter(|&address| is_wildcard(address)) {
+                shared.entry(address.port()).or_default().push(binds.len());
+            }
+            binds.push(Self { address: listen.address.clone(), options, listens: vec![listen] });
         }
         binds
     }
@@ -50,12 +60,10 @@ impl Bind {
         exact().or_else(|| self.listens.iter().find(wildcard)).unwrap_or(&self.listens[0])
     }
 
-    /// Whether this socket gets the clients of an address that is not its own.
+    /// Whether this socket gets the clients of an address of its port that is not its own.
     fn covers(&self, address: &Peer) -> bool {
         let (Some(own), Some(address)) = (inet(&self.address), inet(address)) else { return false };
-        is_wildcard(own)
-            && own.port() == address.port()
-            && (own.is_ipv4() == address.is_ipv4() || is_wide(&self.address, &self.options))
+        is_wildcard(own) && (own.is_ipv4() == address.is_ipv4() || is_wide(&self.address, &self.options))
     }
 }
 

@@ -60,7 +60,7 @@ fn listen(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
     }
     let mail = reader.mail.get_or_insert_default();
     if block.portless.is_none() {
-        claim(mail, &[], &block)?;
+        claim(mail, &block)?;
     }
     if let Some(server) = &mut mail.current {
         server.protocol = server.protocol.or_else(|| protocol_of(ports.flatten()?));
@@ -86,7 +86,7 @@ pub(super) fn finish(reader: &mut Reader<'_>, server: &mut ServerBlock) -> Resul
             }
             let message = format!("no port in \"{text}\" of the \"listen\" directive, using {port}");
             reader.report.add(gatepost_protocol::event::Level::Warn, message + &block.place.to_string());
-            claim(reader.mail.get_or_insert_default(), &done, &block)?;
+            claim(reader.mail.get_or_insert_default(), &block)?;
         }
         done.push(block);
     }
@@ -95,14 +95,8 @@ pub(super) fn finish(reader: &mut Reader<'_>, server: &mut ServerBlock) -> Resul
 }
 
 /// Refuses an address that is listened on already.
-fn claim(mail: &MailBlock, done: &[ListenBlock], block: &ListenBlock) -> Result<(), Error> {
-    let current = mail.current.as_ref().map_or(&[][..], |server| &server.listens);
-    let finished = mail.servers.iter().flat_map(|server| &server.listens);
-    let taken = |address: &&Peer| {
-        let mut others = finished.clone().chain(current).chain(done).filter(|other| other.portless.is_none());
-        others.any(|other| other.addresses.contains(address))
-    };
-    match block.addresses.iter().find(taken) {
+fn claim(mail: &mut MailBlock, block: &ListenBlock) -> Result<(), Error> {
+    match block.addresses.iter().find(|address| !mail.claimed.insert((*address).clone())) {
         Some(address) => {
             let message = format!("duplicate \"{}\" address and port pair", peer_text(address));
             Err(Error::new(message, block.place.clone()))

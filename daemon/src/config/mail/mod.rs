@@ -7,8 +7,11 @@ mod proxy;
 mod server;
 pub(super) mod tls;
 
+use std::collections::HashSet;
+
 use super::directive::Directive;
 use super::layer::Layer;
+use crate::runtime::Peer;
 pub(super) use server::ServerBlock;
 use server::deprecated;
 
@@ -22,6 +25,8 @@ pub(super) struct MailBlock {
     /// The `server` that is being read.
     pub(super) current: Option<ServerBlock>,
     pub(super) servers: Vec<ServerBlock>,
-    /// The same, put together at the end of the block.
+    /// All addresses that are listened on.
+    claimed: HashSet<Peer>,
+    /// The servers, put together at the end of the block.
     pub(super) merged: Vec<super::merge::Merged>,
 }

@@ -41,10 +41,10 @@ fn parameters() {
     let default = Options { backlog: 511, ipv6_only: true, ..Options::default() };
     assert_eq!(options(""), default);
     assert_eq!(options("bind"), default);
-    assert_eq!(options("backlog=9 backlog=7"), Options { backlog: 7, ..default.clone() });
+    assert_eq!(options("backlog=9 backlog=7"), Options { backlog: 7, ..default });
     assert_eq!(
         options("rcvbuf=4k sndbuf=1m"),
-        Options { receive_buffer: Some(4096), send_buffer: Some(1 << 20), ..default.clone() }
+        Options { receive_buffer: Some(4096), send_buffer: Some(1 << 20), ..default }
     );
     assert_eq!(options("ipv6only=off multipath"), Options { ipv6_only: false, multipath: true, ..default });
     let on = |idle, interval, probes| {
@@ -143,6 +143,13 @@ fn ports_tell_the_protocol_and_the_protocol_the_port() {
     );
     let text = in_mail("\nserver { listen *; }");
     assert_eq!(error(&text), "no port in \"*\" of the \"listen\" directive in /nginx.conf:2");
+}
+
+#[test]
+fn every_port_of_every_address_takes_no_time() {
+    let text = "worker_processes 1; events { worker_connections 300000; } mail { auth_http 127.0.0.1; server { protocol imap;
+        listen 1-65535; listen 127.0.0.1:1-65535; listen [::1]:1-65535; listen [::]:1-65535; } }";
+    assert_eq!(good(text).binds.len(), 2 * 65535);
 }
 
 /// What is bound, and what comes in there.

@@ -37,7 +37,7 @@ fn syslog_alone_does_not_replace_the_default_log() {
     let default = file("/logs/error.log", Level::Error);
     assert_eq!(
         main_logs("error_log syslog:server=unix:/dev/log info;"),
-        [syslog(unix.clone(), 23, "nginx", true), default.clone()]
+        [syslog(unix, 23, "nginx", true), default.clone()]
     );
     assert_eq!(
         main_logs("error_log syslog:server=192.0.2.7,facility=mail,severity=crit,tag=gp_1,nohostname info;"),
