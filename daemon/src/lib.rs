@@ -18,6 +18,7 @@ mod master;
 mod pid;
 mod plan;
 mod privileges;
+mod probe;
 mod resolver;
 pub mod runtime;
 mod sessions;

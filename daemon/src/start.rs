@@ -9,15 +9,16 @@ use gatepost_protocol::event::Level;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
-use nix::unistd::{AccessFlags, ForkResult, access};
+use nix::unistd::ForkResult;
 
 use crate::cli::{self, Options};
-use crate::config::{Config, LogTo, Machine, Report, Request};
+use crate::config::{self, Config, Machine, Report, Request};
 use crate::log::lines::{errno_text, error_text};
 use crate::log::{Log, LogFiles, Target, level_name};
 use crate::master::{self, LoadError, Start};
 use crate::plan::Plan;
-use crate::{control, demo, listener, sys};
+use crate::probe::probe;
+use crate::{control, demo, sys};
 
 /// The whole program: reads the command line and does what it says. `program` is its name, for messages; `start` runs a
 /// worker on the program's runtime.
@@ -86,11 +87,7 @@ impl Starter {
         self.tell_all(log, &report);
         let plan = match plan {
             Ok(plan) => plan,
-            Err(LoadError { message, hint }) => {
-                self.tell(log, Level::Emerg, &message);
-                hint.iter().for_each(|hint| print_error(&format!("{}: {hint}\n", self.name)));
-                return ExitCode::FAILURE;
-            }
+            Err(error) => return self.refuse(log, &error),
         };
         let reload = || {
             let (plan, report) = load(request);
@@ -107,18 +104,23 @@ impl Starter {
         let mut report = Report::default();
         let config = Config::load(request, &Machine, &mut report);
         self.tell_all(&Log::default(), &report);
+        if !options.quiet {
+            // There is no log that they could go to.
+            let notices = report.diagnostics.iter().filter(|diagnostic| diagnostic.level == Level::Notice);
+            notices.for_each(|notice| print_error(&format!("{}: [notice] {}\n", self.name, notice.message)));
+        }
         let file = request.path();
         let file = file.display();
-        let outcome = config.map_err(|error| (error.to_string(), error.hint().map(str::to_owned)));
+        let outcome = config.map_err(|error| LoadError::from(&error));
         if report.is_syntax_ok && !options.quiet {
             print_error(&format!("{}: the configuration file {file} syntax is ok\n", self.name));
         }
-        let outcome = outcome.and_then(|config| probe(&config).map_err(|message| (message, None)));
-        if let Err((message, hint)) = outcome {
-            self.tell(&Log::default(), Level::Emerg, &message);
-            hint.iter().for_each(|hint| print_error(&format!("{}: {hint}\n", self.name)));
+        let outcome =
+            outcome.and_then(|config| probe(&config).map_err(|message| LoadError { message, hint: None }));
+        if let Err(error) = outcome {
+            let code = self.refuse(&Log::default(), &error);
             print_error(&format!("{}: configuration file {file} test failed\n", self.name));
-            return ExitCode::FAILURE;
+            return code;
         }
         if !options.quiet {
             print_error(&format!("{}: configuration file {file} test is successful\n", self.name));
@@ -129,16 +131,19 @@ impl Starter {
         ExitCode::SUCCESS
     }
 
-    /// `-s`: the configuration says where the pid file is.
+    /// `-s`: the configuration says where the pid file is. It must be good as a whole.
     fn signal(&self, request: &Request, log: &Log, signal: Signal) -> ExitCode {
-        let mut report = Report::default();
-        let outcome = Config::load(request, &Machine, &mut report)
-            .map_err(|error| (Level::Emerg, error.to_string()))
-            .and_then(|config| control::send(&config.main.pid, signal));
-        match outcome {
+        let (plan, report) = load(request);
+        self.tell_all(log, &report);
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(error) => return self.refuse(log, &error),
+        };
+        plan.log.note(Level::Notice, "signal process started");
+        match control::send(&plan.pid_path, signal) {
             Ok(()) => ExitCode::SUCCESS,
             Err((level, message)) => {
-                self.tell(log, level, &message);
+                self.tell(&plan.log, level, &message);
                 ExitCode::FAILURE
             }
         }
@@ -194,6 +199,13 @@ impl Starter {
         }
     }
 
+    /// Tells why a configuration cannot be used, and what may have been meant.
+    fn refuse(&self, log: &Log, error: &LoadError) -> ExitCode {
+        self.tell(log, Level::Emerg, &error.message);
+        error.hint.iter().for_each(|hint| print_error(&format!("{}: {hint}\n", self.name)));
+        ExitCode::FAILURE
+    }
+
     fn tell_all(&self, log: &Log, report: &Report) {
         for diagnostic in &report.diagnostics {
             self.tell(log, diagnostic.level, &diagnostic.message);
@@ -222,43 +234,16 @@ fn request(options: &Options) -> Request {
 
 fn load(request: &Request) -> (Result<Plan, LoadError>, Report) {
     let mut report = Report::default();
-    let plan = match Config::load(request, &Machine, &mut report) {
-        Ok(config) => Plan::new(config).map_err(|message| LoadError { message, hint: None }),
-        Err(error) => {
-            let hint = error.hint().map(str::to_owned);
-            Err(LoadError { message: error.to_string(), hint })
-        }
-    };
+    let config = Config::load(request, &Machine, &mut report).map_err(|error| LoadError::from(&error));
+    let plan =
+        config.and_then(|config| Plan::new(config).map_err(|message| LoadError { message, hint: None }));
     (plan, report)
 }
 
-/// Whether files could be written and addresses bound.
-fn probe(config: &Config) -> Result<(), String> {
-    let is_file = |to: &LogTo| match to {
-        LogTo::File(path) => Some(path.clone()),
-        LogTo::Stderr | LogTo::Syslog(_) => None,
-    };
-    let servers = config.binds.iter().flat_map(|bind| &bind.listens).map(|listen| &listen.server);
-    let logs = servers.flat_map(|server| &server.error_log).chain(&config.main.error_log);
-    for path in logs.filter_map(|log| is_file(&log.to)).chain([config.main.pid.clone()]) {
-        probe_file(&path)?;
+impl From<&config::Error> for LoadError {
+    fn from(error: &config::Error) -> Self {
+        Self { message: error.to_string(), hint: error.hint().map(str::to_owned) }
     }
-    for bind in &config.binds {
-        listener::probe(&bind.address, &bind.options).map_err(|error| error.to_string())?;
-    }
-    Ok(())
-}
-
-/// Whether the file could be written, or made where it does not exist.
-fn probe_file(path: &Path) -> Result<(), String> {
-    let outcome = match access(path, AccessFlags::W_OK) {
-        Err(Errno::ENOENT) => {
-            let folder = path.parent().unwrap_or_else(|| Path::new("/"));
-            access(folder, AccessFlags::W_OK | AccessFlags::X_OK)
-        }
-        outcome => outcome,
-    };
-    outcome.map_err(|errno| format!("open() \"{}\" failed {}", path.display(), errno_text(errno as i32)))
 }
 
 /// `-T`: all files, each once.
