@@ -1,4 +1,5 @@
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, ServerConnection};
 
 use super::*;
 
@@ -112,5 +113,53 @@ fn no_message_shows_a_key_of_the_configuration() {
         assert!(error.to_string().contains("\"data:...\""), "{error}");
         // `B` is 66 in a list of bytes.
         assert!(!shown.contains("BEGIN") && !shown.contains("66, 69"), "{shown}");
+    }
+}
+
+/// Shakes hands in memory, one short exchange included; how the server took the client on.
+fn shake_hands(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> HandshakeKind {
+    let name = "a.example".try_into().expect("a name");
+    let mut client = ClientConnection::new(Arc::clone(client), name).expect("a client");
+    let mut server = ServerConnection::new(Arc::clone(server)).expect("a server");
+    while client.is_handshaking() || server.is_handshaking() || server.wants_write() {
+        let mut wire = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut wire).expect("memory");
+        }
+        server.read_tls(&mut wire.as_slice()).expect("memory");
+        server.process_new_packets().expect("a handshake");
+        let mut wire = Vec::new();
+        while server.wants_write() {
+            server.write_tls(&mut wire).expect("memory");
+        }
+        client.read_tls(&mut wire.as_slice()).expect("memory");
+        client.process_new_packets().expect("a handshake");
+    }
+    server.handshake_kind().expect("a complete handshake")
+}
+
+#[test]
+fn sessions_resume_on_other_workers_and_not_with_other_certificates() {
+    let (first, second) = (pair(), pair());
+    for tls13 in [true, false] {
+        let server = |(certificate, key): &(String, String)| {
+            let session_timeout = Duration::from_secs(7 * 24 * 60 * 60);
+            let settings = Settings { tls12: !tls13, tls13, session_timeout, ..settings(certificate, key) };
+            server_config(&settings, &missing).expect("settings")
+        };
+        let mut roots = RootCertStore::empty();
+        for (certificate, _) in [&first, &second] {
+            let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("a certificate");
+            roots.add(certificate).expect("a root");
+        }
+        let client = ClientConfig::builder_with_provider(Arc::new(provider()))
+            .with_protocol_versions(&[&TLS12, &TLS13])
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let client = Arc::new(client);
+        assert_eq!(shake_hands(&client, &server(&first)), HandshakeKind::Full);
+        assert_eq!(shake_hands(&client, &server(&first)), HandshakeKind::Resumed);
+        assert_eq!(shake_hands(&client, &server(&second)), HandshakeKind::Full);
     }
 }

@@ -22,6 +22,9 @@ use crypto::hmac;
 /// A key is not used for less than this.
 const SHORTEST_PERIOD: Duration = Duration::from_secs(60);
 
+/// No ticket may promise more (RFC 8446 section 4.6.1).
+const LONGEST_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 type Key = Zeroizing<[u8; 32]>;
 
 /// The tickets of one server. One is good until the key after its own is replaced: between one and two timeouts.
@@ -50,6 +53,7 @@ impl Tickets {
         let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, seed));
         context.update(b"MAIL");
         identity.iter().for_each(|part| context.update(part));
+        let timeout = timeout.min(LONGEST_LIFETIME);
         let period_seconds = timeout.max(SHORTEST_PERIOD).as_secs();
         let current = key_from(&context.sign());
         let chain = Chain { period: now_seconds() / period_seconds, current, previous: None };
