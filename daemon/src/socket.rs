@@ -1,7 +1,6 @@
 //! Non-blocking socket calls that both runtimes share; readiness is theirs.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -90,12 +89,4 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 /// `shutdown`'s.
 pub fn shutdown(socket: BorrowedFd<'_>) -> io::Result<()> {
     SockRef::from(&socket).shutdown(Shutdown::Write)
-}
-
-/// Whether the peer of an idle connection has closed it or sent something unasked. Takes no byte.
-pub fn is_stale(socket: BorrowedFd<'_>) -> bool {
-    match SockRef::from(&socket).peek(&mut [MaybeUninit::uninit()]) {
-        Ok(_) => true,
-        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-    }
 }
