@@ -67,3 +67,147 @@ impl<R: Runtime> Service<R> {
         self.worker.sessions.poll_empty(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::task::Waker;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{Memory, Report};
+    use crate::fake::{Fake, Pipe};
+
+    const CONFIG: &str = "error_log stderr info; worker_shutdown_timeout 5s; events {} mail {
+        auth_http 192.0.2.1:9000; proxy_timeout 1h; timeout 60s; server_name mx.example;
+        server { listen 0.0.0.0:110; protocol pop3; } }";
+
+    struct Bench {
+        fake: Fake,
+        service: Service<Fake>,
+        log: Rc<RefCell<Vec<String>>>,
+    }
+
+    fn address(text: &str) -> std::net::SocketAddr {
+        text.parse().expect("an address")
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let fake = Fake::new();
+            let config =
+                Config::parse(CONFIG, Memory::default(), &mut Report::default()).expect("a configuration");
+            let log = Rc::<RefCell<Vec<String>>>::default();
+            let lines = Rc::clone(&log);
+            let service =
+                Service::new(fake.clone(), config, move |line| lines.borrow_mut().push(line.into()));
+            Self { fake, service: service.expect("memory"), log }
+        }
+
+        fn client(&self) -> Pipe {
+            let client = Pipe::open();
+            let (peer, local) = (ClientAddr::Inet(address("192.0.2.7:4000")), ClientAddr::Unix);
+            assert!(self.service.accept(&Peer::Inet(address("0.0.0.0:110")), client.clone(), peer, local));
+            client
+        }
+
+        /// The next connection that is opened leads there.
+        fn peer(&self) -> Pipe {
+            let pipe = Pipe::open();
+            self.fake.peers.borrow_mut().push_back(pipe.clone());
+            pipe
+        }
+
+        fn log_in(&self) -> (Pipe, Pipe) {
+            let (client, auth, backend) = (self.client(), self.peer(), self.peer());
+            client.bring(b"USER joe\r\nPASS secret\r\n");
+            auth.bring(
+                b"HTTP/1.0 200 OK\r\nAuth-Status: OK\r\nAuth-Server: 192.0.2.2\r\nAuth-Port: 110\r\n\r\n",
+            );
+            for reply in ["+OK hello\r\n", "+OK\r\n", "+OK welcome\r\n"] {
+                self.fake.turn();
+                backend.bring(reply.as_bytes());
+            }
+            self.fake.turn();
+            self.fake.turn();
+            assert!(client.written().ends_with("+OK welcome\r\n"), "{}", client.written());
+            (client, backend)
+        }
+
+        fn messages(&self) -> Vec<String> {
+            let log = self.log.borrow();
+            let message = |line: &String| line.split_once("#0: ").map(|(_, message)| message.to_owned());
+            log.iter().filter_map(message).collect()
+        }
+
+        fn is_empty(&self) -> bool {
+            self.service.poll_empty(&Context::from_waker(Waker::noop())).is_ready()
+        }
+    }
+
+    #[test]
+    fn a_session_from_greeting_to_end() {
+        let bench = Bench::new();
+        let (client, backend) = bench.log_in();
+        assert_eq!(backend.written(), "USER joe\r\nPASS secret\r\n");
+        client.bring(b"STAT\r\n");
+        bench.fake.turn();
+        backend.bring(b"+OK 0 0\r\n");
+        bench.fake.turn();
+        assert!(backend.written().ends_with("STAT\r\n") && client.written().ends_with("+OK 0 0\r\n"));
+        client.bring(b"");
+        bench.fake.turn();
+        assert!(backend.0.borrow().is_shut_down && !bench.is_empty());
+        backend.bring(b"");
+        bench.fake.turn();
+        assert!(bench.is_empty());
+        let context = "client: 192.0.2.7, server: 0.0.0.0:110, login: \"joe\", upstream: 192.0.2.2:110";
+        let expected = [
+            "*1 client 192.0.2.7:4000 connected to 0.0.0.0:110".to_owned(),
+            format!("*1 client logged in, {context}"),
+            format!("*1 proxied session done, {context}"),
+        ];
+        assert_eq!(bench.messages(), expected);
+        assert!(!bench.log.borrow().concat().contains("secret"));
+    }
+
+    #[test]
+    fn draining_ends_who_waits_and_spares_who_works() {
+        let bench = Bench::new();
+        let (client, backend) = bench.log_in();
+        let idle = bench.client();
+        bench.fake.turn();
+        bench.service.drain();
+        bench.fake.turn();
+        idle.bring(b"");
+        bench.fake.turn();
+        assert!(idle.0.borrow().is_shut_down && !client.0.borrow().is_shut_down);
+        client.bring(b"NOOP\r\n");
+        bench.fake.turn();
+        assert!(backend.written().ends_with("NOOP\r\n"));
+        bench.service.expire();
+        for pipe in [&client, &backend] {
+            pipe.bring(b"");
+        }
+        bench.fake.turn();
+        bench.fake.turn();
+        assert!(bench.is_empty());
+        let messages = bench.messages();
+        assert!(messages.iter().any(|line| line.contains("shutdown timeout while proxying")), "{messages:?}");
+    }
+
+    #[test]
+    fn a_client_that_never_logs_in_is_timed_out() {
+        let bench = Bench::new();
+        let client = bench.client();
+        bench.fake.turn();
+        bench.fake.advance(Duration::from_secs(60));
+        bench.fake.turn();
+        client.bring(b"");
+        bench.fake.turn();
+        assert!(bench.is_empty());
+        assert!(bench.messages()[1].starts_with(
+            "*1 client timed out (110: Connection timed out) while in auth state, client: 192.0.2.7"
+        ));
+    }
+}
