@@ -6,6 +6,8 @@ use std::sync::Arc;
 use gatepost_protocol::event::Level;
 use thiserror::Error;
 
+use crate::log::one_line;
+
 /// Why a configuration cannot be used: one line in nginx's words.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{message}{place}")]
@@ -17,7 +19,8 @@ pub struct Error {
 
 impl Error {
     pub(crate) fn new(message: impl Into<String>, place: Place) -> Self {
-        Self { message: message.into(), place, hint: None }
+        // Quoted words may hold line ends and worse.
+        Self { message: one_line(&message.into()).into_owned(), place, hint: None }
     }
 
     /// An error that belongs to no line.
@@ -52,7 +55,7 @@ pub(crate) enum Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { name, line } => write!(f, " in {name}:{line}"),
+            Self::File { name, line } => write!(f, " in {}:{line}", one_line(name)),
             Self::CommandLine => f.write_str(" in command line"),
             Self::Nowhere => Ok(()),
         }
@@ -128,6 +131,6 @@ impl fmt::Debug for ReadFile {
 
 impl Report {
     pub(crate) fn add(&mut self, level: Level, message: impl Into<String>) {
-        self.diagnostics.push(Diagnostic { level, message: message.into() });
+        self.diagnostics.push(Diagnostic { level, message: one_line(&message.into()).into_owned() });
     }
 }

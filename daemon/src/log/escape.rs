@@ -1,5 +1,7 @@
 //! Values from outside, made safe for one line of a log.
 
+use std::borrow::Cow;
+
 /// `bytes` with controls, `"`, `\` and whatever is not UTF-8 as `\xHH`: one event stays one line, and quotes delimit
 /// (spec/auth-http-and-ops.md O01).
 pub(crate) fn escape(bytes: &[u8]) -> String {
@@ -18,6 +20,22 @@ pub(crate) fn escape(bytes: &[u8]) -> String {
         chunk.invalid().iter().for_each(|byte| push_hex(&mut text, *byte));
     }
     text
+}
+
+/// `text` with controls as `\xHH`, for messages that quote as nginx does and must stay one line all the same.
+pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len() + 3);
+    for character in text.chars() {
+        if character.is_control() {
+            character.encode_utf8(&mut [0; 2]).bytes().for_each(|byte| push_hex(&mut line, byte));
+        } else {
+            line.push(character);
+        }
+    }
+    Cow::Owned(line)
 }
 
 fn push_hex(text: &mut String, byte: u8) {
@@ -43,6 +61,17 @@ mod tests {
             (b"", ""),
         ] {
             assert_eq!(escape(bytes), text);
+        }
+    }
+
+    #[test]
+    fn one_line_leaves_quotes_alone() {
+        for (text, line) in [
+            ("unknown directive \"a\\b\"", "unknown directive \"a\\b\""),
+            ("a\nb\r\0 jürgen", "a\\x0Ab\\x0D\\x00 jürgen"),
+            ("\u{9B}31m\u{7F}", "\\xC2\\x9B31m\\x7F"),
+        ] {
+            assert_eq!(one_line(text), line);
         }
     }
 }

@@ -15,7 +15,7 @@ use std::time::SystemTime;
 
 use gatepost_protocol::event::Level;
 
-pub(crate) use self::escape::escape;
+pub(crate) use self::escape::{escape, one_line};
 pub(crate) use self::file::{LogFile, LogFiles};
 pub(crate) use self::syslog::Syslog;
 use crate::sys;

@@ -2,6 +2,7 @@ mod language;
 mod listen;
 mod log;
 mod main_level;
+mod odd;
 mod servers;
 mod tls;
 
