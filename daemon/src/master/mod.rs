@@ -82,6 +82,7 @@ pub(crate) fn run(program: Program<'_>, plan: Plan) -> ExitCode {
     let mut listening = Vec::new();
     let wanted: Vec<_> = wanted(&plan);
     if listener::open_all(&wanted, &mut listening, say).is_err() {
+        listening.iter().for_each(|listening| listener::forget(&listening.address));
         return ExitCode::FAILURE;
     }
     announce(program.name, &plan);
