@@ -1,1 +1,50 @@
 //! Peers and harness of the end-to-end tests.
+//!
+//! A test starts a [`Proxy`] (one of the two [`Program`]s as a real process) between mock or real peers on an
+//! address of its own in 127.0.0.0/8, so that tests run side by side with well-known port numbers.
+//! Everything here panics with a message when something is not as the test said: it is test code.
+#![expect(clippy::missing_panics_doc, reason = "panicking is how a test harness fails")]
+#![allow(clippy::unwrap_used, reason = "panicking is how a test harness fails")]
+
+mod auth_server;
+pub mod backend;
+mod certificate;
+mod client;
+mod loopback;
+mod program;
+mod proxy;
+pub mod real;
+
+pub use auth_server::{AuthAnswer, AuthServer, Request};
+pub use certificate::Certificate;
+pub use client::Client;
+pub use loopback::Loopback;
+pub use program::Program;
+pub use proxy::Proxy;
+
+/// How long any single wait in a test may take before the test fails. Generous: the machine may be busy.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Makes each `fn name(program: Program)` a test on both programs: `name::tokio` and `name::smol`.
+#[macro_export]
+macro_rules! on_both {
+    ($($(#[$meta:meta])* fn $name:ident($program:ident: Program) $body:block)*) => {$(
+        $(#[$meta])*
+        mod $name {
+            #[allow(unused_imports, reason = "not every test uses everything its file imports")]
+            use super::*;
+
+            fn run($program: $crate::Program) $body
+
+            #[test]
+            fn tokio() {
+                run($crate::Program::Tokio);
+            }
+
+            #[test]
+            fn smol() {
+                run($crate::Program::Smol);
+            }
+        }
+    )*};
+}

@@ -1,0 +1,143 @@
+//! A mock auth server: records what it is asked and answers as the test says.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use crate::PATIENCE;
+
+/// One request as it came in.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// All lines without CRLF, the request line first, the blank line left out.
+    pub lines: Vec<String>,
+}
+
+impl Request {
+    /// The value of a header, escaped as it was sent; `None` if the header is missing.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let prefix = format!("{name}: ");
+        self.lines.iter().skip(1).find_map(|line| line.strip_prefix(&prefix))
+    }
+}
+
+/// What the mock does with one request.
+#[derive(Clone, Debug)]
+pub enum AuthAnswer {
+    /// `HTTP/1.0 200 OK` and these header lines.
+    Headers(Vec<String>),
+    /// These bytes, then close.
+    Raw(Vec<u8>),
+    /// Say nothing until the proxy closes.
+    Silence,
+    /// Answer like the other after a while.
+    After(Duration, Box<Self>),
+}
+
+impl AuthAnswer {
+    /// Accept, and send the session to this backend.
+    pub fn accept(backend: SocketAddr) -> Self {
+        Self::Headers(vec![
+            "Auth-Status: OK".to_owned(),
+            format!("Auth-Server: {}", backend.ip()),
+            format!("Auth-Port: {}", backend.port()),
+        ])
+    }
+
+    /// Refuse with this text.
+    pub fn refuse(text: &str) -> Self {
+        Self::Headers(vec![format!("Auth-Status: {text}")])
+    }
+
+    /// Adds a header line to a `Headers` answer.
+    #[must_use]
+    pub fn with(self, line: &str) -> Self {
+        match self {
+            Self::Headers(mut lines) => {
+                lines.push(line.to_owned());
+                Self::Headers(lines)
+            }
+            Self::Raw(_) | Self::Silence | Self::After(..) => panic!("only Headers answers take header lines"),
+        }
+    }
+}
+
+type Rule = dyn Fn(&Request) -> AuthAnswer + Send + Sync;
+
+/// A running mock auth server. It serves until the test program ends.
+pub struct AuthServer {
+    address: SocketAddr,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+impl AuthServer {
+    /// Serves on `address`; `rule` decides each answer.
+    pub fn start(address: SocketAddr, rule: impl Fn(&Request) -> AuthAnswer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let rule: Arc<Rule> = Arc::new(rule);
+        let record = Arc::clone(&requests);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (rule, record) = (Arc::clone(&rule), Arc::clone(&record));
+                thread::spawn(move || serve(stream.unwrap(), &*rule, &record));
+            }
+        });
+        Self { address, requests }
+    }
+
+    /// Accepts everybody and sends them to this backend.
+    pub fn accepting(address: SocketAddr, backend: SocketAddr) -> Self {
+        Self::start(address, move |_| AuthAnswer::accept(backend))
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// All requests so far.
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+fn serve(mut stream: TcpStream, rule: &Rule, record: &Mutex<Vec<Request>>) {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut request = Request::default();
+    loop {
+        let mut line = Vec::new();
+        if reader.read_until(b'\n', &mut line).unwrap_or(0) == 0 {
+            return;
+        }
+        let line = String::from_utf8_lossy(line.strip_suffix(b"\r\n").unwrap_or(&line)).into_owned();
+        if line.is_empty() {
+            break;
+        }
+        request.lines.push(line);
+    }
+    record.lock().unwrap().push(request.clone());
+    answer(&mut stream, rule(&request));
+}
+
+/// The proxy may leave at any moment, so failing writes are no failure of the test.
+fn answer(stream: &mut TcpStream, answer: AuthAnswer) {
+    match answer {
+        AuthAnswer::Headers(lines) => {
+            let _ = stream.write_all(format!("HTTP/1.0 200 OK\r\n{}\r\n\r\n", lines.join("\r\n")).as_bytes());
+        }
+        AuthAnswer::Raw(bytes) => {
+            let _ = stream.write_all(&bytes);
+        }
+        AuthAnswer::Silence => {
+            let _ = std::io::copy(stream, &mut std::io::sink());
+        }
+        AuthAnswer::After(delay, then) => {
+            thread::sleep(delay);
+            self::answer(stream, *then);
+        }
+    }
+}

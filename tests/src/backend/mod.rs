@@ -1,0 +1,223 @@
+//! Mock mail servers: a login dialogue per protocol, then bytes as the test says.
+
+mod imap;
+mod pop3;
+mod smtp;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use gatepost_protocol::config::Protocol;
+
+use crate::PATIENCE;
+
+/// How the mock answers a login.
+#[derive(Clone, Debug, Default)]
+pub enum Login {
+    /// With a positive reply.
+    #[default]
+    Accept,
+    /// With this negative reply to the credentials: without tag and CRLF.
+    Refuse(String),
+    /// With this greeting instead of the usual one, without CRLF.
+    Greet(String),
+    /// By closing instead of a reply to the credentials.
+    Close,
+    /// Not at all.
+    Silence,
+}
+
+/// What the mock does once the login is accepted.
+#[derive(Clone, Debug, Default)]
+pub enum After {
+    /// Sends every line back with `echo ` in front, until the end of file.
+    #[default]
+    Echo,
+    /// Sends these bytes while reading to the end of file, then closes.
+    Exchange(Arc<Vec<u8>>),
+}
+
+/// What a mock backend does.
+#[derive(Clone, Debug, Default)]
+pub struct Behaviour {
+    /// The login dialogue.
+    pub login: Login,
+    /// The time after it.
+    pub after: After,
+    /// Capabilities: IMAP words in the greeting, SMTP lines of the EHLO reply.
+    pub capabilities: Vec<String>,
+    /// Whether a PROXY header comes first: version 1 is recorded as the first line.
+    pub proxy_header: bool,
+}
+
+/// What one connection to the mock said.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    /// The lines of the login dialogue as received, literals as lines of their own.
+    pub lines: Vec<String>,
+    /// All bytes after the login.
+    pub bytes: Vec<u8>,
+    /// Whether the connection has ended.
+    pub ended: bool,
+}
+
+/// A running mock backend. It serves until the test program ends.
+pub struct Backend {
+    address: SocketAddr,
+    records: Arc<Mutex<Vec<Record>>>,
+}
+
+impl Backend {
+    /// Serves `protocol` on `address`.
+    pub fn start(protocol: Protocol, address: SocketAddr, behaviour: Behaviour) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        let records = Arc::new(Mutex::new(Vec::new()));
+        let all = Arc::clone(&records);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let index = {
+                    let mut all = all.lock().unwrap();
+                    all.push(Record::default());
+                    all.len() - 1
+                };
+                let mut conversation = Conversation::new(stream.unwrap(), Arc::clone(&all), index);
+                let behaviour = behaviour.clone();
+                thread::spawn(move || {
+                    // A proxy that leaves early ends the conversation; what was said is in the record.
+                    let _ = conversation.run(protocol, &behaviour);
+                    conversation.record(|record| record.ended = true);
+                });
+            }
+        });
+        Self { address, records }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What all connections said so far, in the order they came.
+    pub fn records(&self) -> Vec<Record> {
+        self.records.lock().unwrap().clone()
+    }
+
+    /// Waits until the n-th connection (from 0) has ended, and returns its record.
+    #[track_caller]
+    pub fn await_end(&self, index: usize) -> Record {
+        let end = std::time::Instant::now() + PATIENCE;
+        loop {
+            if let Some(record) = self.records.lock().unwrap().get(index).filter(|record| record.ended) {
+                return record.clone();
+            }
+            assert!(std::time::Instant::now() < end, "backend connection {index} never ended");
+            thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
+
+/// One connection, line by line.
+struct Conversation {
+    reader: BufReader<TcpStream>,
+    records: Arc<Mutex<Vec<Record>>>,
+    index: usize,
+}
+
+/// Why a conversation stopped: the peer left, or the behaviour says so.
+type Talk<T> = std::io::Result<T>;
+
+impl Conversation {
+    fn new(stream: TcpStream, records: Arc<Mutex<Vec<Record>>>, index: usize) -> Self {
+        stream.set_nodelay(true).unwrap();
+        Self { reader: BufReader::with_capacity(64 * 1024, stream), records, index }
+    }
+
+    fn run(&mut self, protocol: Protocol, behaviour: &Behaviour) -> Talk<()> {
+        if behaviour.proxy_header {
+            self.line()?;
+        }
+        match protocol {
+            Protocol::Imap => imap::login(self, behaviour)?,
+            Protocol::Pop3 => pop3::login(self, behaviour)?,
+            Protocol::Smtp => smtp::login(self, behaviour)?,
+        }
+        match &behaviour.after {
+            After::Echo => self.echo(),
+            After::Exchange(bytes) => self.exchange(Arc::clone(bytes)),
+        }
+    }
+
+    /// Answers the credentials as the behaviour says: `accepted`, or what stands instead.
+    fn judge(&mut self, behaviour: &Behaviour, accepted: &str, refusal: impl Fn(&str) -> String) -> Talk<()> {
+        match &behaviour.login {
+            Login::Accept | Login::Greet(_) => self.say(accepted),
+            Login::Refuse(text) => {
+                self.say(&refusal(text))?;
+                // QUIT or LOGOUT may follow; it belongs to the record.
+                let farewell = self.line();
+                farewell.and_then(|_| self.stop())
+            }
+            Login::Close => self.stop(),
+            Login::Silence => {
+                std::io::copy(&mut self.reader, &mut std::io::sink())?;
+                self.stop()
+            }
+        }
+    }
+
+    fn stop(&self) -> Talk<()> {
+        Err(std::io::ErrorKind::ConnectionAborted.into())
+    }
+
+    fn say(&mut self, line: &str) -> Talk<()> {
+        self.reader.get_mut().write_all(format!("{line}\r\n").as_bytes())
+    }
+
+    fn line(&mut self) -> Talk<String> {
+        let mut line = Vec::new();
+        if self.reader.read_until(b'\n', &mut line)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        let line = String::from_utf8_lossy(line.strip_suffix(b"\r\n").unwrap_or(&line)).into_owned();
+        self.record(|record| record.lines.push(line.clone()));
+        Ok(line)
+    }
+
+    fn literal(&mut self, length: usize) -> Talk<String> {
+        let mut bytes = vec![0; length];
+        self.reader.read_exact(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        self.record(|record| record.lines.push(text.clone()));
+        Ok(text)
+    }
+
+    fn echo(&mut self) -> Talk<()> {
+        loop {
+            let mut line = Vec::new();
+            if self.reader.read_until(b'\n', &mut line)? == 0 {
+                return Ok(());
+            }
+            self.record(|record| record.bytes.extend_from_slice(&line));
+            self.reader.get_mut().write_all(&[b"echo ", &line[..]].concat())?;
+        }
+    }
+
+    fn exchange(&mut self, bytes: Arc<Vec<u8>>) -> Talk<()> {
+        let mut stream = self.reader.get_ref().try_clone()?;
+        let writer = thread::spawn(move || {
+            let written = stream.write_all(&bytes);
+            written.and_then(|()| stream.shutdown(Shutdown::Write))
+        });
+        let mut received = Vec::new();
+        let read = self.reader.read_to_end(&mut received);
+        self.record(|record| record.bytes = received);
+        read?;
+        writer.join().expect("the writing thread does not panic")
+    }
+
+    fn record(&self, change: impl FnOnce(&mut Record)) {
+        change(&mut self.records.lock().unwrap()[self.index]);
+    }
+}

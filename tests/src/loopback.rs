@@ -1,0 +1,37 @@
+//! Addresses that no other test uses.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// An address in 127.0.0.0/8 that belongs to one test. All of that network is the local host on Linux.
+#[derive(Clone, Copy, Debug)]
+pub struct Loopback(Ipv4Addr);
+
+impl Loopback {
+    /// The next free one: the process id picks the network, a counter the host.
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let host = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(host < 255, "a test program uses at most 254 loopback addresses");
+        let [_, _, high, low] = std::process::id().to_be_bytes();
+        // 127.0.0.0/16 is left to others.
+        let high = if high == 0 { 128 + (low >> 1) } else { high };
+        Self(Ipv4Addr::new(127, high, low, u8::try_from(host).unwrap()))
+    }
+
+    /// A socket address on it.
+    pub fn port(self, port: u16) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(self.0), port)
+    }
+
+    /// The address itself.
+    pub fn ip(self) -> Ipv4Addr {
+        self.0
+    }
+}
+
+impl Default for Loopback {
+    fn default() -> Self {
+        Self::new()
+    }
+}

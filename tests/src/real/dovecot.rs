@@ -1,0 +1,140 @@
+//! Dovecot as IMAP and POP3 backend.
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::find;
+use crate::{Loopback, PATIENCE};
+
+/// A running Dovecot with users `alice` and `bob` and their Maildirs.
+pub struct Dovecot {
+    child: Child,
+    folder: TempDir,
+    host: Loopback,
+}
+
+/// The password of both users.
+const PASSWORD: &str = "sesame {1}";
+
+impl Dovecot {
+    /// Starts it on an address of its own.
+    pub fn start() -> Self {
+        let folder = tempfile::Builder::new().prefix("gatepost-dovecot-").tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let mail = folder.path().join("mail");
+        fs::create_dir(&mail).unwrap();
+        fs::set_permissions(&mail, fs::Permissions::from_mode(0o777)).unwrap();
+        let users = ["alice", "bob"].map(|user| format!("{user}:{{PLAIN}}{PASSWORD}::::::\n")).concat();
+        fs::write(folder.path().join("users"), users).unwrap();
+        let host = Loopback::new();
+        let configuration = folder.path().join("dovecot.conf");
+        fs::write(&configuration, text(folder.path(), host)).unwrap();
+        let log = fs::File::create(folder.path().join("output")).unwrap();
+        let child = Command::new(find("dovecot").expect("checked before"))
+            .arg("-F")
+            .arg("-c")
+            .arg(&configuration)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let dovecot = Self { child, folder, host };
+        await_listen(dovecot.imap(), &dovecot.log_files());
+        await_listen(dovecot.pop3(), &dovecot.log_files());
+        dovecot
+    }
+
+    /// The IMAP port.
+    pub fn imap(&self) -> SocketAddr {
+        self.host.port(1143)
+    }
+
+    /// The POP3 port.
+    pub fn pop3(&self) -> SocketAddr {
+        self.host.port(1110)
+    }
+
+    /// The password of `alice` and `bob`: it has a space and braces, which protocols must carry.
+    pub fn password(&self) -> &'static str {
+        PASSWORD
+    }
+
+    /// Where the Maildirs are, for a delivering SMTP server.
+    pub fn mail(&self) -> PathBuf {
+        self.folder.path().join("mail")
+    }
+
+    fn log_files(&self) -> [PathBuf; 2] {
+        ["output", "dovecot.log"].map(|name| self.folder.path().join(name))
+    }
+}
+
+impl Drop for Dovecot {
+    fn drop(&mut self) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until a server accepts; shows its logs if it never does.
+pub(super) fn await_listen(address: SocketAddr, logs: &[PathBuf]) {
+    let end = Instant::now() + PATIENCE;
+    while TcpStream::connect(address).is_err() {
+        let logs = || logs.iter().map(|log| fs::read_to_string(log).unwrap_or_default()).collect::<String>();
+        assert!(Instant::now() < end, "{address} never listened:\n{}", logs());
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn text(folder: &Path, host: Loopback) -> String {
+    let folder = folder.display();
+    let ip = host.ip();
+    format!(
+        "protocols = imap pop3
+listen = {ip}
+base_dir = {folder}/run
+state_dir = {folder}/state
+log_path = {folder}/dovecot.log
+ssl = no
+disable_plaintext_auth = no
+auth_mechanisms = plain login
+login_trusted_networks = 127.0.0.0/8
+first_valid_uid = 1
+mail_location = maildir:{folder}/mail/%u
+mail_max_userip_connections = 100
+passdb {{
+  driver = passwd-file
+  args = {folder}/users
+}}
+userdb {{
+  driver = static
+  args = uid=mail gid=mail home={folder}/mail/%u
+}}
+service imap-login {{
+  inet_listener imap {{
+    port = 1143
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+service pop3-login {{
+  inet_listener pop3 {{
+    port = 1110
+  }}
+  inet_listener pop3s {{
+    port = 0
+  }}
+}}
+"
+    )
+}

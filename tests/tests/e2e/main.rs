@@ -1,0 +1,11 @@
+//! End to end, on both programs: mock auth servers, mock backends, clients written here.
+
+#![allow(clippy::unwrap_used, reason = "panicking is how a test fails")]
+
+mod hostile;
+mod login;
+mod operations;
+mod refusal;
+mod relay;
+mod setup;
+mod tls;

@@ -1,0 +1,175 @@
+//! Signals, reload, shutdown, and what a bad configuration does.
+
+use std::fs;
+use std::net::TcpStream;
+
+use gatepost_protocol::config::Protocol;
+use gatepost_tests::{Client, Proxy, on_both};
+use nix::sys::signal::{Signal, kill};
+
+use crate::setup::{Plan, Setup};
+
+fn logged_in(setup: &Setup) -> Client {
+    let mut client = setup.client();
+    client.say("a1 LOGIN alice sesame", "a1 OK logged in");
+    client
+}
+
+/// The configuration of `setup` with another `server_name`.
+fn rename(setup: &Setup, name: &str) {
+    let file = setup.proxy.path().join("gatepost.conf");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains("mx.example.test"));
+    fs::write(&file, text.replace("mx.example.test", name)).unwrap();
+}
+
+on_both! {
+    fn reload_keeps_a_live_session(program: Program) {
+        let setup = Plan::new(Protocol::Imap).start(program);
+        let mut client = logged_in(&setup);
+        let before = setup.proxy.workers();
+        setup.proxy.signal(Signal::SIGHUP);
+        setup.proxy.await_log("gracefully shutting down");
+        client.say("a2 NOOP", "echo a2 NOOP");
+        let mut new = logged_in(&setup);
+        new.say("b1 NOOP", "echo b1 NOOP");
+        assert!(setup.proxy.workers().iter().any(|worker| !before.contains(worker)), "a new worker");
+        client.finish();
+        client.expect_eof();
+        setup.proxy.await_log("exited with code 0");
+        assert!(setup.proxy.workers().iter().all(|worker| !before.contains(worker)), "the old worker is gone");
+        new.say("b2 NOOP", "echo b2 NOOP");
+    }
+
+    fn reload_takes_the_new_configuration(program: Program) {
+        let setup = Plan::new(Protocol::Smtp).start(program);
+        let mut old = setup.connect();
+        old.expect("220 mx.example.test ESMTP ready");
+        rename(&setup, "other.example.test");
+        setup.proxy.signal(Signal::SIGHUP);
+        setup.proxy.await_log("gracefully shutting down");
+        let mut client = setup.connect();
+        client.expect("220 other.example.test ESMTP ready");
+        old.expect("421 4.3.2 mx.example.test shutting down");
+        old.expect_eof();
+    }
+
+    fn reload_with_a_bad_configuration_changes_nothing(program: Program) {
+        let setup = Plan::new(Protocol::Imap).start(program);
+        let mut client = logged_in(&setup);
+        let file = setup.proxy.path().join("gatepost.conf");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replace("protocol imap;", "protokol imap;")).unwrap();
+        let before = setup.proxy.workers();
+        setup.proxy.signal(Signal::SIGHUP);
+        setup.proxy.await_log("unknown directive \"protokol\"");
+        client.say("a2 NOOP", "echo a2 NOOP");
+        logged_in(&setup);
+        assert_eq!(setup.proxy.workers(), before);
+    }
+
+    fn quit_waits_for_a_live_session(program: Program) {
+        let mut setup = Plan::new(Protocol::Imap).start(program);
+        let mut client = logged_in(&setup);
+        let mut waiting = setup.client();
+        setup.proxy.signal(Signal::SIGQUIT);
+        waiting.expect("* BYE server shutting down");
+        waiting.expect_eof();
+        setup.proxy.await_log("gracefully shutting down");
+        assert!(TcpStream::connect(setup.listen()).is_err(), "accepting stops at once");
+        client.say("a2 NOOP", "echo a2 NOOP");
+        assert!(setup.proxy.is_running());
+        client.finish();
+        client.expect_eof();
+        assert_eq!(setup.proxy.await_exit().code(), Some(0));
+        assert!(!setup.proxy.path().join("gatepost.pid").exists(), "the pid file is removed");
+    }
+
+    fn term_stops_at_once(program: Program) {
+        let mut setup = Plan::new(Protocol::Imap).start(program);
+        let mut client = logged_in(&setup);
+        setup.proxy.signal(Signal::SIGTERM);
+        assert_eq!(setup.proxy.await_exit().code(), Some(0));
+        // The socket may be reset or closed: only the end counts.
+        let _ = client.try_send("a2 NOOP\r\n");
+        assert!(!setup.proxy.path().join("gatepost.pid").exists(), "the pid file is removed");
+    }
+
+    fn a_crashed_worker_is_replaced(program: Program) {
+        let setup = Plan::new(Protocol::Imap).start(program);
+        let worker = setup.proxy.workers()[0];
+        kill(worker, Signal::SIGKILL).unwrap();
+        setup.proxy.await_log(&format!("worker process {worker} exited on signal 9"));
+        logged_in(&setup);
+        assert!(!setup.proxy.workers().contains(&worker));
+    }
+
+    fn logs_are_reopened(program: Program) {
+        let setup = Plan::new(Protocol::Imap).start(program);
+        setup.proxy.await_log("connected to");
+        fs::rename(setup.proxy.path().join("error.log"), setup.proxy.path().join("error.log.1")).unwrap();
+        setup.proxy.signal(Signal::SIGUSR1);
+        // The worker gets its word a moment after the master: connect until the new file shows it.
+        let end = std::time::Instant::now() + gatepost_tests::PATIENCE;
+        while !setup.proxy.log().contains("connected to") {
+            assert!(std::time::Instant::now() < end, "nothing is written to the new log");
+            drop(setup.client());
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
+    fn several_workers_share_the_listener(program: Program) {
+        let host = gatepost_tests::Loopback::new();
+        let mail = format!("auth_http {}; server {{ listen {}; protocol pop3; }}", host.port(1), host.port(1000));
+        let proxy = Proxy::start_with(program, Proxy::folder(), "worker_processes 3;", &mail, &[host.port(1000)]);
+        assert_eq!(proxy.workers().len(), 3);
+        for _ in 0..20 {
+            Client::connect(host.port(1000)).expect("+OK POP3 ready");
+        }
+    }
+
+    fn one_process_without_master(program: Program) {
+        let host = gatepost_tests::Loopback::new();
+        let mail = format!("auth_http {}; server {{ listen {}; protocol pop3; }}", host.port(1), host.port(1000));
+        let mut proxy = Proxy::start_with(program, Proxy::folder(), "master_process off;", &mail, &[host.port(1000)]);
+        assert_eq!(proxy.workers().len(), 0);
+        Client::connect(host.port(1000)).expect("+OK POP3 ready");
+        proxy.signal(Signal::SIGTERM);
+        assert_eq!(proxy.await_exit().code(), Some(0));
+    }
+
+    fn a_bad_configuration_starts_nothing(program: Program) {
+        for (mail, message) in [
+            ("server { listen 127.0.0.1:1; protocol imap; }", "no \"auth_http\" is defined for server in"),
+            ("auth_http 127.0.0.1:1; server { protocol imap; }", "no \"listen\" is defined for server in"),
+            ("tmeout 5s;", "unknown directive \"tmeout\" in"),
+            ("timeout 5x;", "\"timeout\" directive invalid value in"),
+            ("proxy_pass http://x;", "\"proxy_pass\" directive is not allowed here in"),
+            ("server {", "unexpected end of file, expecting \"}\" in"),
+        ] {
+            let folder = Proxy::folder();
+            Proxy::configure(&folder, "", mail);
+            let output = Proxy::test(program, &folder);
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{mail}: {stderr}");
+            assert!(stderr.contains(&format!("{}: [emerg] {message} ", program.name())), "{mail}: {stderr}");
+            assert!(stderr.contains("gatepost.conf:"), "file and line: {stderr}");
+            let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            assert_eq!(files, ["gatepost.conf"], "-t touches nothing");
+        }
+    }
+
+    fn a_good_configuration_passes_the_test(program: Program) {
+        let folder = Proxy::folder();
+        let host = gatepost_tests::Loopback::new();
+        let mail = format!("auth_http {}; server {{ listen {}; protocol imap; }}", host.port(1), host.port(1000));
+        Proxy::configure(&folder, "", &mail);
+        let output = Proxy::test(program, &folder);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let file = folder.path().join("gatepost.conf");
+        assert_eq!(stderr, format!(
+            "{0}: the configuration file {1} syntax is ok\n{0}: configuration file {1} test is successful\n",
+            program.name(), file.display()));
+        assert_eq!(output.status.code(), Some(0));
+    }
+}

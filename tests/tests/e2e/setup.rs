@@ -1,0 +1,83 @@
+//! One proxied server with its mock peers.
+
+use std::net::SocketAddr;
+
+use gatepost_protocol::config::Protocol;
+use gatepost_tests::backend::{Backend, Behaviour};
+use gatepost_tests::{AuthAnswer, AuthServer, Client, Loopback, Program, Proxy, Request};
+
+/// The proxy, what it asks and where it sends.
+pub(crate) struct Setup {
+    pub(crate) proxy: Proxy,
+    pub(crate) auth: AuthServer,
+    pub(crate) backend: Backend,
+    listen: SocketAddr,
+}
+
+/// What differs between setups; the rest has defaults.
+pub(crate) struct Plan {
+    protocol: Protocol,
+    behaviour: Behaviour,
+    directives: String,
+    rule: Option<Box<dyn Fn(&Request, SocketAddr) -> AuthAnswer + Send + Sync>>,
+}
+
+impl Plan {
+    /// Everybody is accepted and sent to a mock backend that accepts.
+    pub(crate) fn new(protocol: Protocol) -> Self {
+        Self { protocol, behaviour: Behaviour::default(), directives: String::new(), rule: None }
+    }
+
+    pub(crate) fn behaviour(mut self, behaviour: Behaviour) -> Self {
+        self.behaviour = behaviour;
+        self
+    }
+
+    /// Adds directives to the `server` block.
+    pub(crate) fn directives(mut self, directives: &str) -> Self {
+        self.directives.push_str(directives);
+        self
+    }
+
+    /// Decides the auth server's answers; the rule gets the backend's address.
+    pub(crate) fn rule(mut self, rule: impl Fn(&Request, SocketAddr) -> AuthAnswer + Send + Sync + 'static) -> Self {
+        self.rule = Some(Box::new(rule));
+        self
+    }
+
+    /// Starts everything.
+    pub(crate) fn start(self, program: Program) -> Setup {
+        let host = Loopback::new();
+        let backend = Backend::start(self.protocol, host.port(2000), self.behaviour);
+        let address = backend.address();
+        let rule = self.rule.unwrap_or_else(|| Box::new(|_, backend| AuthAnswer::accept(backend)));
+        let auth = AuthServer::start(host.port(8080), move |request| rule(request, address));
+        let listen = host.port(1000);
+        let mail = format!(
+            "server_name mx.example.test;\nauth_http {}/auth;\nserver {{\nlisten {listen};\nprotocol {};\n{}\n}}",
+            auth.address(),
+            self.protocol,
+            self.directives
+        );
+        let proxy = Proxy::start(program, Proxy::folder(), &mail, &[listen]);
+        Setup { proxy, auth, backend, listen }
+    }
+}
+
+impl Setup {
+    /// A new client, its greeting read.
+    pub(crate) fn client(&self) -> Client {
+        let mut client = self.connect();
+        client.line();
+        client
+    }
+
+    /// A new client that has read nothing yet.
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(self.listen)
+    }
+
+    pub(crate) fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+}
