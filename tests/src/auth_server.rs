@@ -59,7 +59,9 @@ impl AuthAnswer {
                 lines.push(line.to_owned());
                 Self::Headers(lines)
             }
-            Self::Raw(_) | Self::Silence | Self::After(..) => panic!("only Headers answers take header lines"),
+            Self::Raw(_) | Self::Silence | Self::After(..) => {
+                panic!("only Headers answers take header lines")
+            }
         }
     }
 }

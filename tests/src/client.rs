@@ -23,7 +23,8 @@ pub struct Client {
 impl Client {
     /// Connects in clear.
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("connect to {address}: {error}"));
+        let stream =
+            TcpStream::connect(address).unwrap_or_else(|error| panic!("connect to {address}: {error}"));
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -66,7 +67,11 @@ impl Client {
                 let line = line.strip_suffix(b"\r\n").expect("lines end in CRLF");
                 return String::from_utf8_lossy(line).into_owned();
             }
-            assert!(self.fill() > 0, "the proxy closed; unfinished: {:?}", String::from_utf8_lossy(&self.buffer));
+            assert!(
+                self.fill() > 0,
+                "the proxy closed; unfinished: {:?}",
+                String::from_utf8_lossy(&self.buffer)
+            );
         }
     }
 

@@ -34,16 +34,16 @@ macro_rules! on_both {
             #[allow(unused_imports, reason = "not every test uses everything its file imports")]
             use super::*;
 
-            fn run($program: $crate::Program) $body
+            fn on($program: $crate::Program) $body
 
             #[test]
             fn tokio() {
-                run($crate::Program::Tokio);
+                on($crate::Program::Tokio);
             }
 
             #[test]
             fn smol() {
-                run($crate::Program::Smol);
+                on($crate::Program::Smol);
             }
         }
     )*};

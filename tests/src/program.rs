@@ -41,12 +41,25 @@ fn build() -> PathBuf {
         Some(other) => other,
     };
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "--profile", profile, "--package", "gatepost-tokio", "--package", "gatepost-smol"])
+        .args([
+            "build",
+            "--quiet",
+            "--profile",
+            profile,
+            "--package",
+            "gatepost-tokio",
+            "--package",
+            "gatepost-smol",
+        ])
         .arg("--target-dir")
         .arg(folder.parent().expect("a profile's folder is in the target folder"))
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .output()
         .expect("cargo runs");
-    assert!(output.status.success(), "building the programs failed: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "building the programs failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     folder.to_owned()
 }

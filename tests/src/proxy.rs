@@ -31,7 +31,13 @@ impl Proxy {
     }
 
     /// Like [`start`](Self::start), with main-level directives instead of `worker_processes 1;`.
-    pub fn start_with(program: Program, folder: TempDir, main: &str, mail: &str, listens: &[SocketAddr]) -> Self {
+    pub fn start_with(
+        program: Program,
+        folder: TempDir,
+        main: &str,
+        mail: &str,
+        listens: &[SocketAddr],
+    ) -> Self {
         Self::configure(&folder, main, mail);
         let stderr = fs::File::create(folder.path().join("stderr")).unwrap();
         let child = command(program, folder.path())
@@ -140,7 +146,12 @@ impl Proxy {
             let stderr = || fs::read_to_string(self.folder.path().join("stderr")).unwrap_or_default();
             let status = self.child.try_wait().unwrap();
             assert!(status.is_none(), "the proxy ended: {status:?}\n{}\n{}", stderr(), self.log());
-            assert!(Instant::now() < end, "the proxy never listened on {listen}:\n{}\n{}", stderr(), self.log());
+            assert!(
+                Instant::now() < end,
+                "the proxy never listened on {listen}:\n{}\n{}",
+                stderr(),
+                self.log()
+            );
             thread::sleep(Duration::from_millis(10));
         }
     }

@@ -5,11 +5,16 @@ use super::{Behaviour, Conversation, Login, Talk};
 pub(super) fn login(talk: &mut Conversation, behaviour: &Behaviour) -> Talk<()> {
     match &behaviour.login {
         Login::Greet(greeting) => talk.say(greeting)?,
-        Login::Accept | Login::Refuse(_) | Login::Close | Login::Silence if behaviour.capabilities.is_empty() => {
+        Login::Accept | Login::Refuse(_) | Login::Close | Login::Silence
+            if behaviour.capabilities.is_empty() =>
+        {
             talk.say("* OK mock ready")?;
         }
         Login::Accept | Login::Refuse(_) | Login::Close | Login::Silence => {
-            talk.say(&format!("* OK [CAPABILITY IMAP4rev1 {}] mock ready", behaviour.capabilities.join(" ")))?;
+            talk.say(&format!(
+                "* OK [CAPABILITY IMAP4rev1 {}] mock ready",
+                behaviour.capabilities.join(" ")
+            ))?;
         }
     }
     if matches!(&behaviour.login, Login::Greet(greeting) if greeting.starts_with("* PREAUTH")) {

@@ -40,7 +40,8 @@ pub(super) fn login(talk: &mut Conversation, behaviour: &Behaviour) -> Talk<()> 
             }
         }
         let verb = if verb == "HELO" { "EHLO" } else { verb.as_str() };
-        let is_first_ehlo_of_two = verb == "EHLO" && offered.iter().any(|word| word.starts_with("XCLIENT")) && !seen_xclient;
+        let is_first_ehlo_of_two =
+            verb == "EHLO" && offered.iter().any(|word| word.starts_with("XCLIENT")) && !seen_xclient;
         if verb == last && !is_first_ehlo_of_two {
             return Ok(());
         }

@@ -24,14 +24,20 @@ pub fn python(script: &str, arguments: &[String]) -> String {
 
 #[track_caller]
 fn output(command: &mut Command) -> Output {
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program runs");
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
     let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("process ids are small"));
     // The pipes are read to their end by `wait_with_output`; a watcher ends a client that hangs.
     let (done, watch) = std::sync::mpsc::channel::<()>();
     let watcher = thread::spawn(move || {
         let end = Instant::now() + 2 * PATIENCE;
-        while watch.recv_timeout(Duration::from_millis(200)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+        while watch.recv_timeout(Duration::from_millis(200))
+            == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+        {
             if Instant::now() > end {
                 let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
                 return;

@@ -14,7 +14,8 @@ use std::path::PathBuf;
 /// Finds a program in PATH and where Debian puts servers.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let places = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/lib/postfix/sbin"].map(PathBuf::from));
+    let places =
+        std::env::split_paths(&path).chain(["/usr/sbin", "/usr/lib/postfix/sbin"].map(PathBuf::from));
     places.map(|place| place.join(program)).find(|file| file.is_file())
 }
 

@@ -28,7 +28,8 @@ impl Postfix {
         for name in ["etc", "queue", "data"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        let owner = nix::unistd::User::from_name("postfix").unwrap().expect("the package makes the user postfix");
+        let owner =
+            nix::unistd::User::from_name("postfix").unwrap().expect("the package makes the user postfix");
         nix::unistd::chown(&folder.path().join("data"), Some(owner.uid), None).unwrap();
         let host = Loopback::new();
         let etc = folder.path().join("etc");

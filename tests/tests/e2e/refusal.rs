@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use gatepost_protocol::config::Protocol;
 use gatepost_tests::backend::{Behaviour, Login};
-use gatepost_tests::{AuthAnswer, on_both};
+use gatepost_tests::{AuthAnswer, Program, on_both};
 
 use crate::setup::{Plan, Setup};
 

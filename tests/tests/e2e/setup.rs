@@ -40,7 +40,10 @@ impl Plan {
     }
 
     /// Decides the auth server's answers; the rule gets the backend's address.
-    pub(crate) fn rule(mut self, rule: impl Fn(&Request, SocketAddr) -> AuthAnswer + Send + Sync + 'static) -> Self {
+    pub(crate) fn rule(
+        mut self,
+        rule: impl Fn(&Request, SocketAddr) -> AuthAnswer + Send + Sync + 'static,
+    ) -> Self {
         self.rule = Some(Box::new(rule));
         self
     }

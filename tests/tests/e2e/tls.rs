@@ -17,7 +17,8 @@ struct Secured {
 impl Secured {
     fn start(program: Program, protocol: Protocol, directives: &str) -> Self {
         let host = Loopback::new();
-        let backend = Backend::start(protocol, host.port(2000), gatepost_tests::backend::Behaviour::default());
+        let backend =
+            Backend::start(protocol, host.port(2000), gatepost_tests::backend::Behaviour::default());
         let address = backend.address();
         let auth = AuthServer::start(host.port(8080), move |_| AuthAnswer::accept(address));
         let folder = Proxy::folder();

@@ -25,7 +25,8 @@ impl Front {
         let dovecot = Dovecot::start();
         let postfix = Postfix::start(&dovecot.mail());
         let host = Loopback::new();
-        let (imap, pop3, smtp, password) = (dovecot.imap(), dovecot.pop3(), postfix.smtp(), dovecot.password());
+        let (imap, pop3, smtp, password) =
+            (dovecot.imap(), dovecot.pop3(), postfix.smtp(), dovecot.password());
         let expected = password.replace(' ', "%20");
         let auth = AuthServer::start(host.port(8080), move |request| {
             if request.header("Auth-Pass") != Some(&*expected) {
