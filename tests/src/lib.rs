@@ -11,6 +11,7 @@ pub mod backend;
 mod certificate;
 mod client;
 mod loopback;
+mod name_server;
 mod program;
 mod proxy;
 pub mod real;
@@ -19,6 +20,7 @@ pub use auth_server::{AuthAnswer, AuthServer, Request};
 pub use certificate::Certificate;
 pub use client::Client;
 pub use loopback::Loopback;
+pub use name_server::{Forward, NameServer};
 pub use program::Program;
 pub use proxy::Proxy;
 

@@ -4,6 +4,7 @@
 
 mod hostile;
 mod login;
+mod opening;
 mod operations;
 mod refusal;
 mod relay;

@@ -18,6 +18,7 @@ pub(crate) struct Setup {
 pub(crate) struct Plan {
     protocol: Protocol,
     behaviour: Behaviour,
+    listen: &'static str,
     directives: String,
     rule: Option<Box<dyn Fn(&Request, SocketAddr) -> AuthAnswer + Send + Sync>>,
 }
@@ -25,11 +26,17 @@ pub(crate) struct Plan {
 impl Plan {
     /// Everybody is accepted and sent to a mock backend that accepts.
     pub(crate) fn new(protocol: Protocol) -> Self {
-        Self { protocol, behaviour: Behaviour::default(), directives: String::new(), rule: None }
+        Self { protocol, behaviour: Behaviour::default(), listen: "", directives: String::new(), rule: None }
     }
 
     pub(crate) fn behaviour(mut self, behaviour: Behaviour) -> Self {
         self.behaviour = behaviour;
+        self
+    }
+
+    /// Adds parameters to the `listen`.
+    pub(crate) fn listen(mut self, parameters: &'static str) -> Self {
+        self.listen = parameters;
         self
     }
 
@@ -57,8 +64,9 @@ impl Plan {
         let auth = AuthServer::start(host.port(8080), move |request| rule(request, address));
         let listen = host.port(1000);
         let mail = format!(
-            "server_name mx.example.test;\nauth_http {}/auth;\nserver {{\nlisten {listen};\nprotocol {};\n{}\n}}",
+            "server_name mx.example.test;\nauth_http {}/auth;\nserver {{\nlisten {listen} {};\nprotocol {};\n{}\n}}",
             auth.address(),
+            self.listen,
             self.protocol,
             self.directives
         );
