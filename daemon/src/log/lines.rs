@@ -170,7 +170,7 @@ fn message(event: &Event, context: &LogContext, place: Place<'_>) -> String {
             format!("client SSL certificate verify error: ({})", escape(reason.as_bytes()))
         }
         Event::NoCertificate => "client sent no required SSL certificate".into(),
-        Event::PlaintextAfterStartTls => "client sent plaintext behind STARTTLS".into(),
+        Event::PlaintextAfterStartTls => "plaintext data after STARTTLS".into(),
         Event::LookupFailed(failure) => lookup_message(failure),
         Event::RejectedBeforeGreeting(text) => {
             format!("client was rejected before greeting: {}", quoted(text))

@@ -21,10 +21,12 @@ pub(super) fn login(talk: &mut Conversation, behaviour: &Behaviour) -> Talk<()> 
         let refusal = |text: &str| text.to_owned();
         match verb.as_str() {
             "EHLO" => {
-                for word in &offered {
-                    talk.say(&format!("250-{word}"))?;
+                for (index, line) in
+                    ["mock"].into_iter().chain(offered.iter().map(|word| word.as_str())).enumerate()
+                {
+                    let separator = if index == offered.len() { ' ' } else { '-' };
+                    talk.say(&format!("250{separator}{line}"))?;
                 }
-                talk.say("250 mock")?;
             }
             "HELO" => talk.say("250 mock")?,
             "XCLIENT" => {

@@ -98,7 +98,7 @@ on_both! {
         let passwords: Vec<_> = setup.auth.requests().iter()
             .map(|request| request.header("Auth-Pass").unwrap().to_owned()).collect();
         assert_eq!(passwords, ["sesame", "se\"sa%20me", "sesame", "sesame"]);
-        assert_eq!(setup.backend.records()[1].lines, ["b1 LOGIN {5}", "alice", " {9}", "se\"sa me", ""]);
+        assert_eq!(setup.backend.records()[1].lines, ["b1 LOGIN {5}", "alice", " {8}", "se\"sa me", ""]);
     }
 
     fn imap_authenticate_mechanisms(program: Program) {

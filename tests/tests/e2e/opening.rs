@@ -87,6 +87,6 @@ on_both! {
         hasty.expect("503 5.5.0 Improper use of SMTP command pipelining");
         hasty.expect_eof();
         patient.expect("220 mx.example.test ESMTP ready");
-        setup.proxy.await_log("client was rejected before greeting: \"EHLO spam__\" while in delay pipelining state");
+        setup.proxy.await_log("client was rejected before greeting: \"EHLO spam\" while in delay pipelining state");
     }
 }

@@ -145,7 +145,7 @@ on_both! {
             ("tmeout 5s;", "unknown directive \"tmeout\" in"),
             ("timeout 5x;", "\"timeout\" directive invalid value in"),
             ("proxy_pass http://x;", "\"proxy_pass\" directive is not allowed here in"),
-            ("server {", "unexpected end of file, expecting \"}\" in"),
+            ("server { listen 127.0.0.1:1; protocol imap; auth_http 127.0.0.1:1;", "unexpected end of file, expecting \"}\" in"),
         ] {
             let folder = Proxy::folder();
             Proxy::configure(&folder, "", mail);

@@ -138,7 +138,7 @@ fn lines_about_the_client() {
             Event::PlaintextAfterStartTls,
             Some(Auth),
             Level::Info,
-            "client sent plaintext behind STARTTLS while in auth state",
+            "plaintext data after STARTTLS while in auth state",
         ),
         (
             Event::RejectedBeforeGreeting(text("EHLO x\r\n")),
