@@ -218,6 +218,15 @@ fn a_backend_that_closes_is_an_internal_error() {
         ! log BackendClosed while reading response from upstream
     ";
     check(&listener(pop3(StartTls::Off)), &[CONNECTED, closes, SPOILT].concat());
+    let closes_after_the_password = "
+        B: +OK ready
+        P: USER joe
+        B: +OK
+        P: PASS x
+        > eof backend
+        ! log BackendClosed while reading response from upstream
+    ";
+    check(&listener(pop3(StartTls::Off)), &[CONNECTED, closes_after_the_password, SPOILT].concat());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::action::{Completion, DnsError, LookupFailure, Side};
 use crate::auth::AuthFailure;
 use crate::deadline::Timer;
-use crate::event::Event;
+use crate::event::{Event, Stage};
 use crate::session::SocketFailure;
 use crate::session::backend::{Connecting, LoggingIn, Relaying};
 use crate::session::commands::Commands;
@@ -137,6 +137,8 @@ impl Phase {
     pub(super) fn on_backend_eof(self, core: &mut Core) -> Self {
         match self {
             Self::LoggingIn(_) => {
+                // Whatever was sent last, an answer was what did not come.
+                core.stage = Stage::ReadingResponse;
                 core.log(Event::BackendClosed);
                 core.internal_error()
             }
@@ -212,7 +214,10 @@ impl Phase {
                 attempt.on_reply(Err(AuthFailure::TimedOut), core, now)
             }
             (Timer::Wait, Self::Sleeping(sleeping)) => sleeping.on_wake(core, now),
-            (Timer::Backend, Self::Connecting(_) | Self::LoggingIn(_)) => {
+            (Timer::Backend, phase @ (Self::Connecting(_) | Self::LoggingIn(_))) => {
+                if matches!(phase, Self::LoggingIn(_)) {
+                    core.stage = Stage::ReadingResponse;
+                }
                 core.log(Event::BackendTimedOut);
                 core.cancel();
                 core.internal_error()
