@@ -40,7 +40,7 @@ fn literal(talk: &mut Conversation, line: &str) -> Talk<()> {
         talk.say("* BAD literal expected")?;
         return talk.stop();
     };
-    let length = announced.strip_suffix('+').unwrap_or_else(|| announced);
+    let length = announced.strip_suffix('+').unwrap_or(announced);
     if !announced.ends_with('+') {
         talk.say("+ go on")?;
     }

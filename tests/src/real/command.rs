@@ -1,5 +1,6 @@
 //! Client programs, with a limit on their time.
 
+use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,7 +10,13 @@ use crate::PATIENCE;
 /// Runs a command to its end and returns what it printed; it must succeed.
 #[track_caller]
 pub fn run(command: &mut Command) -> String {
-    let output = output(command);
+    run_with_input(command, "")
+}
+
+/// Like [`run`], with this text on its standard input.
+#[track_caller]
+pub fn run_with_input(command: &mut Command, input: &str) -> String {
+    let output = output(command, input);
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {}\n{stdout}\n{stderr}", output.status);
@@ -23,9 +30,9 @@ pub fn python(script: &str, arguments: &[String]) -> String {
 }
 
 #[track_caller]
-fn output(command: &mut Command) -> Output {
+fn output(command: &mut Command, input: &str) -> Output {
     let mut child = command
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -44,7 +51,8 @@ fn output(command: &mut Command) -> Output {
             }
         }
     });
-    child.stdin.take();
+    // A short text fits the pipe, so writing it cannot block; a client that has left already shows in its status.
+    let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
     let output = child.wait_with_output().expect("the program can be waited for");
     drop(done);
     watcher.join().expect("the watcher does not panic");

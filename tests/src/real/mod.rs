@@ -4,7 +4,7 @@ mod command;
 mod dovecot;
 mod postfix;
 
-pub use command::{python, run};
+pub use command::{python, run, run_with_input};
 pub use dovecot::Dovecot;
 pub use postfix::Postfix;
 

@@ -14,13 +14,16 @@ pub(crate) struct Setup {
     listen: SocketAddr,
 }
 
+/// Decides an answer of the auth server, given the request and the backend's address.
+type Rule = Box<dyn Fn(&Request, SocketAddr) -> AuthAnswer + Send + Sync>;
+
 /// What differs between setups; the rest has defaults.
 pub(crate) struct Plan {
     protocol: Protocol,
     behaviour: Behaviour,
     listen: &'static str,
     directives: String,
-    rule: Option<Box<dyn Fn(&Request, SocketAddr) -> AuthAnswer + Send + Sync>>,
+    rule: Option<Rule>,
 }
 
 impl Plan {

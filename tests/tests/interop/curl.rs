@@ -3,7 +3,8 @@
 use std::fs;
 use std::process::Command;
 
-use gatepost_tests::{on_both, real::run};
+use gatepost_tests::on_both;
+use gatepost_tests::real::{run, run_with_input};
 
 use crate::front::Front;
 
@@ -64,21 +65,23 @@ on_both! {
     fn s_client_speaks_tls_12_and_13(program: Program) {
         let Some(front) = Front::start(program) else { return };
         for version in ["-tls1_2", "-tls1_3"] {
-            for (port, starttls, greeting) in [
-                (1993, None, "* OK IMAP4 ready"), (1995, None, "+OK POP3 ready"), (1465, None, "220 mx.example.test"),
-                (1143, Some("imap"), "STARTTLS"), (1110, Some("pop3"), "STLS"), (1587, Some("smtp"), "STARTTLS"),
+            for (port, starttls, farewell, reply) in [
+                (1993, None, "a1 LOGOUT", "a1 OK completed"),
+                (1995, None, "QUIT", "+OK"),
+                (1465, None, "QUIT", "221 2.0.0 Bye"),
+                (1143, Some("imap"), "a1 LOGOUT", "a1 OK completed"),
+                (1110, Some("pop3"), "QUIT", "+OK"),
+                (1587, Some("smtp"), "QUIT", "221 2.0.0 Bye"),
             ] {
                 let mut command = Command::new("openssl");
-                command.args(["s_client", "-connect", &front.port(port).to_string(), version, "-verify_return_error",
-                    "-servername", "localhost", "-CAfile"]).arg(front.certificate());
+                command.args(["s_client", "-connect", &front.port(port).to_string(), version, "-crlf", "-ign_eof"])
+                    .args(["-verify_return_error", "-servername", "localhost", "-CAfile"]).arg(front.certificate());
                 if let Some(protocol) = starttls {
                     command.args(["-starttls", protocol]);
                 }
-                let text = run(&mut command);
+                let text = run_with_input(&mut command, &format!("{farewell}\n"));
                 assert!(text.contains("Verify return code: 0 (ok)"), "{version} {port}: {text}");
-                if starttls.is_none() {
-                    assert!(text.contains(greeting), "{version} {port}: {text}");
-                }
+                assert!(text.lines().any(|line| line == reply), "{version} {port}: {text}");
             }
         }
     }
