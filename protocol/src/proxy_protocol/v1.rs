@@ -1,7 +1,6 @@
 //! Version 1: one line of text.
 
-use std::io::Write;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{Addresses, Parsed};
 use crate::address::ProxyAddresses;
@@ -71,26 +70,16 @@ fn broken(window: &[u8]) -> Parsed {
 
 /// Appends the line.
 pub(super) fn write(addresses: Addresses, out: &mut Vec<u8>) {
-    let result = match addresses {
-        Addresses::V4(source, destination) => write!(
-            out,
-            "PROXY TCP4 {} {} {} {}\r\n",
-            source.ip(),
-            destination.ip(),
-            source.port(),
-            destination.port()
-        ),
-        Addresses::V6(source, destination) => write!(
-            out,
-            "PROXY TCP6 {} {} {} {}\r\n",
-            source.ip(),
-            destination.ip(),
-            source.port(),
-            destination.port()
-        ),
-        Addresses::Unknown => write!(out, "PROXY UNKNOWN\r\n"),
+    let line = match addresses {
+        Addresses::V4(source, destination) => tcp("TCP4", source.into(), destination.into()),
+        Addresses::V6(source, destination) => tcp("TCP6", source.into(), destination.into()),
+        Addresses::Unknown => "PROXY UNKNOWN\r\n".to_owned(),
     };
-    result.expect("a vector takes every write");
+    out.extend_from_slice(line.as_bytes());
+}
+
+fn tcp(family: &str, source: SocketAddr, destination: SocketAddr) -> String {
+    format!("PROXY {family} {} {} {} {}\r\n", source.ip(), destination.ip(), source.port(), destination.port())
 }
 
 const START: &[u8] = b"PROXY ";
