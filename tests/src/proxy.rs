@@ -88,6 +88,20 @@ impl Proxy {
         children.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
     }
 
+    /// Waits until there are this many workers: they are forked one after the other.
+    #[track_caller]
+    pub fn await_workers(&self, count: usize) -> Vec<Pid> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let workers = self.workers();
+            if workers.len() == count {
+                return workers;
+            }
+            assert!(Instant::now() < end, "{} workers instead of {count}:\n{}", workers.len(), self.log());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Sends the master a signal.
     pub fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap();

@@ -122,7 +122,7 @@ on_both! {
         let host = gatepost_tests::Loopback::new();
         let mail = format!("auth_http {}; server {{ listen {}; protocol pop3; }}", host.port(1), host.port(1000));
         let proxy = Proxy::start_with(program, Proxy::folder(), "worker_processes 3;", &mail, &[host.port(1000)]);
-        assert_eq!(proxy.workers().len(), 3);
+        proxy.await_workers(3);
         for _ in 0..20 {
             Client::connect(host.port(1000)).expect("+OK POP3 ready");
         }
