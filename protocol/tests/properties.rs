@@ -1,5 +1,5 @@
 //! Whatever happens to a session, in whatever order: it does not panic, it keeps its contract with the caller, and no
-//! byte reaches a backend before the auth server has named one.
+//! byte reaches a backend but by the latest login, once the auth server has let it in.
 
 mod support;
 #[path = "support/tls.rs"]
@@ -88,26 +88,72 @@ fn backend_bytes() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// How a session gets to its relay, where nothing goes wrong.
-fn good_way(listener: &Listener) -> Vec<Input> {
-    let client = |line: &str| Input::Client(line.as_bytes().to_vec());
-    let backend = |line: &str| Input::Backend(line.as_bytes().to_vec());
+fn client(line: &str) -> Input {
+    Input::Client(line.as_bytes().to_vec())
+}
+
+fn backend(lines: &[&str]) -> impl Iterator<Item = Input> {
+    lines.iter().map(|line| Input::Backend(line.as_bytes().to_vec()))
+}
+
+/// Up to the greeting.
+fn opening(listener: &Listener) -> Vec<Input> {
     let mut way = Vec::new();
     if listener.proxy_protocol {
         way.push(client("PROXY TCP4 198.51.100.7 192.0.2.1 5 110\r\n"));
     }
-    let (login, replies): (_, &[&str]) = match listener.server.protocol() {
-        Protocol::Imap => ("a LOGIN joe x\r\n", &["* OK\r\n", "+ \r\n", "+ \r\n", "a OK\r\n"]),
-        Protocol::Pop3 => ("USER joe\r\nPASS x\r\n", &["+OK\r\n", "+OK\r\n", "+OK\r\n"]),
-        Protocol::Smtp => {
-            way.extend([Input::Outcome(7), Input::Sleep(1)]);
-            let login = "EHLO x\r\nAUTH PLAIN AGpvZQB4\r\n";
-            (login, &["220 x\r\n", "250-x\r\n250 XCLIENT NAME\r\n", "220 x\r\n", "250 x\r\n"])
-        }
-    };
-    way.extend([client(login), Input::Outcome(7), Input::Outcome(7)]);
-    way.extend(replies.iter().map(|reply| backend(reply)));
+    if listener.server.protocol() == Protocol::Smtp {
+        way.extend([Input::Outcome(7), Input::Sleep(1)]);
+    }
     way
+}
+
+fn login(listener: &Listener) -> Input {
+    client(match listener.server.protocol() {
+        Protocol::Imap => "a LOGIN joe x\r\n",
+        Protocol::Pop3 => "USER joe\r\nPASS x\r\n",
+        Protocol::Smtp => "EHLO x\r\nAUTH PLAIN AGpvZQB4\r\n",
+    })
+}
+
+/// A login that leads nowhere and lets the client try again.
+fn failed_login(listener: &Listener, way: u8) -> Vec<Input> {
+    let refusal = match listener.server.protocol() {
+        Protocol::Imap => ["* OK\r\n", "a NO no\r\n"],
+        Protocol::Pop3 => ["+OK\r\n", "-ERR no\r\n"],
+        Protocol::Smtp => ["220 x\r\n", "550 no\r\n"],
+    };
+    // An SMTP backend that refuses anything but AUTH ends the session.
+    let is_passed = listener.server.pass_error_message && listener.server.protocol() != Protocol::Smtp;
+    let mut inputs = vec![login(listener)];
+    match way {
+        0 if is_passed => {
+            inputs.extend([Input::Outcome(7), Input::Outcome(7)]);
+            inputs.extend(backend(&refusal));
+            inputs.push(Input::Sleep(2));
+        }
+        0 | 1 => inputs.extend([Input::Outcome(0), Input::Sleep(3)]),
+        _ => inputs.push(Input::Outcome(3)),
+    }
+    inputs
+}
+
+/// How a session gets to its relay, where nothing goes wrong but these logins at first.
+fn good_way(listener: &Listener, failed_logins: &[u8]) -> Vec<Input> {
+    let replies: &[&str] = match listener.server.protocol() {
+        Protocol::Imap => &["* OK\r\n", "+ \r\n", "+ \r\n", "a OK\r\n"],
+        Protocol::Pop3 => &["+OK\r\n", "+OK\r\n", "+OK\r\n"],
+        Protocol::Smtp => &["220 x\r\n", "250-x\r\n250 XCLIENT NAME\r\n", "220 x\r\n", "250 x\r\n"],
+    };
+    let mut way = opening(listener);
+    way.extend(failed_logins.iter().flat_map(|&failed| failed_login(listener, failed)));
+    way.extend([login(listener), Input::Outcome(7), Input::Outcome(7)]);
+    way.extend(backend(replies));
+    way
+}
+
+fn failed_logins() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(0_u8..3, 0..3)
 }
 
 fn listeners() -> impl Strategy<Value = Listener> {
@@ -131,7 +177,8 @@ fn listeners() -> impl Strategy<Value = Listener> {
 #[derive(Default)]
 struct Ledger {
     waiting: Option<&'static str>,
-    was_accepted: bool,
+    /// The auth server let the latest attempt in.
+    is_accepted: bool,
     is_backend_open: bool,
     is_client_closed: bool,
     is_finished: bool,
@@ -141,14 +188,18 @@ impl Ledger {
     fn note(&mut self, action: &Action) {
         assert!(!self.is_finished, "{action:?} behind Finish");
         match action {
-            Action::Authenticate(_) => self.begin("auth"),
+            Action::Authenticate(_) => {
+                assert!(!self.is_backend_open, "a backend from the attempt before");
+                self.is_accepted = false;
+                self.begin("auth");
+            }
             Action::Resolve(_) => self.begin("resolve"),
             Action::Connect(_) => {
-                assert!(self.was_accepted && !self.is_backend_open);
+                assert!(self.is_accepted && !self.is_backend_open);
                 self.begin("connect");
             }
             Action::Cancel => assert!(self.waiting.take().is_some(), "nothing to cancel"),
-            Action::Relay => assert!(self.waiting.is_none() && self.is_backend_open),
+            Action::Relay => assert!(self.waiting.is_none() && self.may_write_to_backend()),
             Action::Shutdown(side) => assert!(*side == Side::Client || self.is_backend_open),
             Action::Close(Side::Backend) | Action::Abort(Side::Backend) => {
                 assert!(std::mem::take(&mut self.is_backend_open), "no backend to close");
@@ -162,6 +213,11 @@ impl Ledger {
                 self.is_finished = true;
             }
         }
+    }
+
+    /// Whether there may be a byte for the backend. What is written before it is closed is still its.
+    fn may_write_to_backend(&self) -> bool {
+        self.is_accepted && self.is_backend_open
     }
 
     fn begin(&mut self, what: &'static str) {
@@ -191,7 +247,7 @@ impl Ledger {
                 3 => driver.complete(Completion::Auth(Err(AuthFailure::Closed))),
                 4 => driver.complete(Completion::Auth(Err(AuthFailure::NoStatus))),
                 _ => {
-                    self.was_accepted = true;
+                    self.is_accepted = true;
                     transcript::order("accepted 127.0.0.1:1 joe pw", driver);
                 }
             },
@@ -217,14 +273,15 @@ proptest! {
     #[test]
     fn a_session_keeps_its_contract(
         listener in listeners(),
-        steps in 0_usize..14,
+        failed_logins in failed_logins(),
+        steps in 0_usize..22,
         disturbance in prop::option::of(input()),
         inputs in prop::collection::vec(input(), 0..30),
     ) {
         let mut driver = Driver::open(&listener);
         let mut ledger = Ledger::default();
         driver.take_actions().iter().for_each(|action| ledger.note(action));
-        let mut way = good_way(&listener);
+        let mut way = good_way(&listener, &failed_logins);
         way.truncate(steps);
         way.extend(inputs);
         if let Some(disturbance) = disturbance {
@@ -232,8 +289,9 @@ proptest! {
         }
         for input in &way {
             apply(input, &mut driver, &mut ledger);
+            let written = driver.take_backend();
+            prop_assert!(ledger.may_write_to_backend() || written.is_empty(), "{written:?}");
             driver.take_actions().iter().for_each(|action| ledger.note(action));
-            prop_assert!(ledger.was_accepted || driver.take_backend().is_empty());
         }
         // Nothing waits for ever but what a caller was asked for.
         if ledger.waiting.is_none() && !ledger.is_finished {
@@ -244,11 +302,14 @@ proptest! {
     }
 
     #[test]
-    fn where_nothing_goes_wrong_a_session_gets_to_its_relay(listener in listeners()) {
+    fn where_nothing_goes_wrong_a_session_gets_to_its_relay(
+        listener in listeners(),
+        failed_logins in failed_logins(),
+    ) {
         let mut driver = Driver::open(&listener);
         let mut ledger = Ledger::default();
         driver.take_actions().iter().for_each(|action| ledger.note(action));
-        for input in good_way(&listener) {
+        for input in good_way(&listener, &failed_logins) {
             apply(&input, &mut driver, &mut ledger);
             driver.take_actions().iter().for_each(|action| ledger.note(action));
         }

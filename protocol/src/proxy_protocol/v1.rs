@@ -79,7 +79,13 @@ pub(super) fn write(addresses: Addresses, out: &mut Vec<u8>) {
 }
 
 fn tcp(family: &str, source: SocketAddr, destination: SocketAddr) -> String {
-    format!("PROXY {family} {} {} {} {}\r\n", source.ip(), destination.ip(), source.port(), destination.port())
+    format!(
+        "PROXY {family} {} {} {} {}\r\n",
+        source.ip(),
+        destination.ip(),
+        source.port(),
+        destination.port()
+    )
 }
 
 const START: &[u8] = b"PROXY ";
