@@ -77,6 +77,7 @@ pub mod secret;
 pub mod session;
 pub mod smtp;
 pub mod transport;
+mod words;
 
 pub use relay::Relay;
 pub use session::Session;

@@ -50,7 +50,7 @@ use crate::auth::{Credentials, Refusal};
 use crate::config::{Mail, Server, StartTls};
 use crate::event::Event;
 use crate::machine::{BackendLogin, Context, Expect, Step};
-use crate::sasl::{self, Exchange, Failure, Mechanism, Progress};
+use crate::sasl::{self, Exchange, Failure, Progress};
 use crate::secret::Secret;
 
 /// The machine towards the client.
@@ -123,7 +123,7 @@ impl Machine {
             State::Rest(command) => self.on_command_line(command, line, context),
             State::Literal(awaited) => refuse_line(Some(&awaited.command.tag), line, context),
             State::Sasl(Authentication { tag, exchange }) => {
-                let progress = exchange.on_response(trim_end(line));
+                let progress = exchange.on_response(line);
                 self.on_progress(tag, progress, context)
             }
         }
@@ -309,14 +309,11 @@ impl Machine {
     }
 
     fn on_authenticate(&mut self, tag: Tag, words: &[Secret], context: &mut Context<'_>) -> Step {
-        let mechanism = words.first().and_then(|name| Mechanism::from_name(name.expose()));
-        let accepted = mechanism.filter(|&known| settings(context.server).mechanisms().accepts(known));
-        let Some(mechanism) = accepted else {
+        let mechanisms = settings(context.server).mechanisms();
+        let Some(mechanism) = words.first().and_then(|name| mechanisms.find(name.expose())) else {
             return reject(Some(&tag), INVALID_COMMAND, context);
         };
-        // RFC 4959 section 3: `=` stands for an initial response without a byte.
-        let initial_response =
-            words.get(1).map(Secret::expose).map(|word| if word == b"=" { b"" } else { word });
+        let initial_response = words.get(1).map(Secret::expose);
         let progress = Exchange::start(mechanism, initial_response, context.challenges, &context.server.name);
         self.on_progress(tag, progress, context)
     }
@@ -352,12 +349,6 @@ impl Machine {
         self.state = State::Judged(Judged { tag });
         Step::StartTls
     }
-}
-
-/// Spaces at the end of a line carry nothing (spec section 3.2), also behind a SASL response.
-fn trim_end(line: &[u8]) -> &[u8] {
-    let kept = line.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
-    &line[..kept]
 }
 
 fn settings(server: &Server) -> &Settings {

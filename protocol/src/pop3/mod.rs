@@ -37,7 +37,7 @@ use crate::auth::{Credentials, Refusal};
 use crate::config::{Mail, Server, StartTls};
 use crate::event::Event;
 use crate::machine::{BackendLogin, Context, Expect, Step};
-use crate::sasl::{self, Exchange, Failure, Mechanism, Progress};
+use crate::sasl::{self, Exchange, Failure, Progress};
 
 const OK: &[u8] = b"+OK\r\n";
 const INVALID_COMMAND: &[u8] = b"-ERR invalid command\r\n";
@@ -101,7 +101,7 @@ impl Machine {
             State::Start => self.on_command_in_start(line, context),
             State::User(user) => self.on_command_in_user(user, line, context),
             State::Sasl(exchange) => {
-                let progress = exchange.on_response(trim_end(line));
+                let progress = exchange.on_response(line);
                 self.on_progress(progress, context)
             }
         }
@@ -235,10 +235,8 @@ impl Machine {
         let Some(name) = words.next() else {
             return answer(settings.auth_list(), context);
         };
-        // RFC 5034 section 4: `=` stands for an initial response without a byte.
-        let initial_response = words.next().map(|word| if word == b"=" { b"" } else { word });
-        let mechanism = Mechanism::from_name(name).filter(|&known| settings.mechanisms().accepts(known));
-        let (Some(mechanism), None) = (mechanism, words.next()) else {
+        let initial_response = words.next();
+        let (Some(mechanism), None) = (settings.mechanisms().find(name), words.next()) else {
             return context.reject(INVALID_COMMAND);
         };
         let progress = Exchange::start(mechanism, initial_response, context.challenges, &context.server.name);
@@ -295,12 +293,6 @@ fn answer(reply: &[u8], context: &mut Context<'_>) -> Step {
 fn quit(context: &mut Context<'_>) -> Step {
     context.reply.extend_from_slice(OK);
     Step::Close
-}
-
-/// Spaces at the end of a line carry nothing (spec section 3.2), also behind a SASL response.
-fn trim_end(line: &[u8]) -> &[u8] {
-    let kept = line.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
-    &line[..kept]
 }
 
 fn settings(server: &Server) -> &Settings {

@@ -1,6 +1,7 @@
 //! Transcripts: each runs the machine over its `C:` lines and compares all that happened.
 
 use super::*;
+use crate::sasl::Mechanism;
 
 mod driver;
 mod properties;

@@ -47,13 +47,13 @@ impl Mechanisms {
         self.0 & (1 << mechanism as u8) != 0
     }
 
-    /// Whether a client may use this one. PLAIN and LOGIN carry what the plaintext commands of each protocol carry
-    /// and are accepted like them, offered or not; the others must be in the set.
-    pub fn accepts(self, mechanism: Mechanism) -> bool {
-        match mechanism {
+    /// Finds the mechanism of this name, in any case, if a client may use it. PLAIN and LOGIN carry what the plaintext
+    /// commands of each protocol carry and are accepted like them, offered or not; the others must be in the set.
+    pub fn find(self, name: &[u8]) -> Option<Mechanism> {
+        Mechanism::from_name(name).filter(|&mechanism| match mechanism {
             Mechanism::Plain | Mechanism::Login => true,
             Mechanism::CramMd5 | Mechanism::External => self.contains(mechanism),
-        }
+        })
     }
 
     /// Whether nothing is offered.
@@ -101,11 +101,11 @@ mod tests {
 
     #[test]
     fn only_plaintext_is_accepted_without_being_offered() {
-        let none = Mechanisms::default();
-        let accepted: Vec<_> =
-            Mechanism::ALL.into_iter().filter(|&mechanism| none.accepts(mechanism)).collect();
-        assert_eq!(accepted, [Mechanism::Plain, Mechanism::Login]);
-        let all = Mechanisms::from_iter(Mechanism::ALL);
-        assert!(Mechanism::ALL.into_iter().all(|mechanism| all.accepts(mechanism)));
+        let accepted = |set: Mechanisms| -> Vec<_> {
+            Mechanism::ALL.into_iter().filter_map(|mechanism| set.find(mechanism.name().as_bytes())).collect()
+        };
+        assert_eq!(accepted(Mechanisms::default()), [Mechanism::Plain, Mechanism::Login]);
+        assert_eq!(accepted(Mechanisms::from_iter(Mechanism::ALL)), Mechanism::ALL);
+        assert_eq!(Mechanisms::from_iter(Mechanism::ALL).find(b"XOAUTH2"), None);
     }
 }

@@ -1,7 +1,7 @@
 //! SASL exchanges as the three protocols share them (RFC 4422; spec/protocols.md sections 5.3 and 5.4).
 //!
-//! A protocol machine looks up the mechanism of an AUTH or AUTHENTICATE command, asks
-//! [`Mechanisms::accepts`] whether the server takes it, and begins an exchange. From then on it only carries text: each
+//! A protocol machine looks up the mechanism of an AUTH or AUTHENTICATE command among those that the server takes
+//! ([`Mechanisms::find`]), and begins an exchange. From then on it only carries text: each
 //! prompt goes to the client as a continuation, each line the client sends goes into the exchange, until there are
 //! [`Credentials`] or a reason to refuse. Nothing is verified here; that is the auth
 //! server's work.
@@ -10,7 +10,7 @@
 //! attempt can reach the next.
 //!
 //! ```text
-//! Mechanism::from_name(&[u8]) -> Option<Mechanism>           Mechanisms::accepts(Mechanism) -> bool
+//! Mechanisms::find(&[u8]) -> Option<Mechanism>
 //! Exchange::start(Mechanism, Option<&[u8]>, &mut Challenges, &str) -> Progress
 //! Exchange::on_response(self, &[u8]) -> Progress
 //! Failure::event(&self) -> Option<Event>
@@ -28,6 +28,7 @@ use crate::auth::Credentials;
 use crate::event::Event;
 use crate::machine::Challenges;
 use crate::secret::Secret;
+use crate::words::trim_end;
 
 /// An exchange that waits for the client's next response.
 #[derive(Debug)]
@@ -90,8 +91,8 @@ impl Failure {
 }
 
 impl Exchange {
-    /// Begins an exchange. `initial_response` is base64 as in the command, without the protocol's `=` for an empty
-    /// one; `server_name` ends a CRAM-MD5 challenge.
+    /// Begins an exchange. `initial_response` is the argument of the command: base64, or `=` for a response without a
+    /// byte (RFC 4954 section 4, RFC 4959 section 3, RFC 5034 section 4). `server_name` ends a CRAM-MD5 challenge.
     pub(crate) fn start(
         mechanism: Mechanism,
         initial_response: Option<&[u8]>,
@@ -108,13 +109,15 @@ impl Exchange {
             Mechanism::CramMd5 => State::CramMd5 { challenge: challenges.next(server_name) },
         });
         match initial_response {
+            Some(b"=") => exchange.on_message(b""),
             Some(response) => exchange.on_message(response),
             None => exchange.prompt(),
         }
     }
 
-    /// Takes the response to the last prompt: a line without its end.
-    pub(crate) fn on_response(self, response: &[u8]) -> Progress {
+    /// Takes the response to the last prompt: a line without its end. Spaces at its end carry nothing.
+    pub(crate) fn on_response(self, line: &[u8]) -> Progress {
+        let response = trim_end(line);
         if response == b"*" {
             return Progress::Failed(Failure::Cancelled);
         }

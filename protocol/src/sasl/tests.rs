@@ -115,6 +115,23 @@ fn external_takes_any_login() {
 }
 
 #[test]
+fn an_equals_sign_is_an_empty_initial_response() {
+    let (_, end) = run(Mechanism::External, Some(b"="), &[]);
+    assert_eq!(credentials(end), Credentials::External { login: Vec::new() });
+    assert_eq!(failure(run(Mechanism::CramMd5, Some(b"="), &[]).1), Failure::NoInitialResponse);
+    // Only the command has it: a response without a byte is an empty line.
+    let (_, end) = run(Mechanism::External, None, &[b"="]);
+    assert_eq!(failure(end), Failure::Base64(Mechanism::External));
+}
+
+#[test]
+fn spaces_behind_a_response_carry_nothing() {
+    let (_, end) = run(Mechanism::Login, None, &[b"am9l  ", b"cHc= "]);
+    assert_eq!(credentials(end), joe("pw"));
+    assert_eq!(failure(run(Mechanism::Plain, None, &[b"* "]).1), Failure::Cancelled);
+}
+
+#[test]
 fn a_star_cancels_responses_only() {
     for mechanism in [Mechanism::Plain, Mechanism::Login, Mechanism::CramMd5, Mechanism::External] {
         assert_eq!(failure(run(mechanism, None, &[b"*"]).1), Failure::Cancelled);

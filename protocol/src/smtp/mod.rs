@@ -36,12 +36,12 @@ mod xclient;
 pub(crate) use backend::Login;
 pub use settings::{Settings, Xclient};
 
-use self::command::{Command, Verb, trim_end, verb_of};
+use self::command::{Command, Verb, verb_of};
 use crate::auth::{Credentials, Envelope, Refusal};
 use crate::config::{Mail, Server, StartTls};
 use crate::event::Event;
 use crate::machine::{BackendLogin, Context, Expect, Step};
-use crate::sasl::{Exchange, Failure, Mechanism, Progress};
+use crate::sasl::{Exchange, Failure, Progress};
 
 /// The machine towards the client.
 #[derive(Debug, Default)]
@@ -104,7 +104,7 @@ impl Machine {
     pub(crate) fn on_line(&mut self, line: &[u8], context: &mut Context<'_>) -> Step {
         match std::mem::take(&mut self.state) {
             State::Sasl(exchange) => {
-                let progress = exchange.on_response(trim_end(line));
+                let progress = exchange.on_response(line);
                 self.on_progress(progress, context)
             }
             state @ (State::Idle | State::Mail(_)) => {
@@ -228,11 +228,10 @@ impl Machine {
         let Some(name) = arguments.next() else {
             return context.reject(reply::INVALID_ARGUMENT);
         };
-        let mechanisms = settings(context.server).mechanisms();
-        let Some(mechanism) = Mechanism::from_name(name).filter(|&known| mechanisms.accepts(known)) else {
+        let Some(mechanism) = settings(context.server).mechanisms().find(name) else {
             return context.reject(reply::UNKNOWN_MECHANISM);
         };
-        let initial_response = arguments.next().map(|word| if word == b"=" { b"" } else { word });
+        let initial_response = arguments.next();
         if arguments.next().is_some() {
             return context.reject(reply::INVALID_ARGUMENT);
         }

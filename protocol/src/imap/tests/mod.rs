@@ -14,6 +14,7 @@ use super::*;
 use crate::action::Action;
 use crate::config::ProxyProtocol;
 use crate::machine::Challenges;
+use crate::sasl::Mechanism;
 
 pub(super) const CLIENT_BUFFER: usize = 512;
 

@@ -13,7 +13,7 @@ use crate::action::Action;
 use crate::config::ProxyProtocol;
 use crate::event::Stage;
 use crate::machine::Challenges;
-use crate::sasl::Mechanisms;
+use crate::sasl::{Mechanism, Mechanisms};
 
 const ENTROPY: [u8; 16] = *b"sixteen bytes it";
 

@@ -17,6 +17,7 @@ use crate::address::ClientAddr;
 use crate::config::ProxyProtocol;
 use crate::event::Stage;
 use crate::machine::{BackendContext, BackendStep, Challenges};
+use crate::sasl::Mechanism;
 
 const ENTROPY: [u8; 16] = *b"sixteen bytes it";
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::address::ClientAddr;
 use crate::machine::BackendStep;
-use crate::sasl;
+use crate::sasl::{self, Mechanism};
 
 /// Lines near the grammar, and lines of any bytes but LF.
 fn any_line() -> impl Strategy<Value = Vec<u8>> {
