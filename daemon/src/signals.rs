@@ -91,13 +91,16 @@ impl AsFd for Signals {
 }
 
 impl Received {
-    /// The notice for the log; `purpose` is what follows the sender.
+    /// The notice for the log; `purpose` is what follows the sender. The kernel, as for Ctrl-C, has no process to name.
     pub(crate) fn notice(&self, purpose: &str) -> String {
-        let (number, name, sender) = (self.signal as i32, self.signal.as_str(), self.sender);
-        if purpose.is_empty() {
-            return format!("signal {number} ({name}) received from {sender}");
+        let mut notice = format!("signal {} ({}) received", self.signal as i32, self.signal.as_str());
+        if self.sender != 0 {
+            notice.push_str(&format!(" from {}", self.sender));
         }
-        format!("signal {number} ({name}) received from {sender}, {purpose}")
+        if !purpose.is_empty() {
+            notice.push_str(&format!(", {purpose}"));
+        }
+        notice
     }
 }
 
@@ -111,5 +114,7 @@ mod tests {
         assert_eq!(received.notice("reconfiguring"), "signal 1 (SIGHUP) received from 42, reconfiguring");
         let received = Received { signal: Signal::SIGCHLD, order: Order::Reap, sender: 7 };
         assert_eq!(received.notice(""), "signal 17 (SIGCHLD) received from 7");
+        let received = Received { signal: Signal::SIGINT, order: Order::Stop, sender: 0 };
+        assert_eq!(received.notice("exiting"), "signal 2 (SIGINT) received, exiting");
     }
 }
