@@ -172,7 +172,7 @@ S: X: y
 S: )
 S: i OK FETCH completed
 C: j LOGOUT
-S: * BYE
+S: * BYE until next time
 S: j OK LOGOUT completed
 ",
     );

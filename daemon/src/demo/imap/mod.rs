@@ -118,7 +118,7 @@ impl Session<'_> {
             }
             ("LOGOUT", _) => {
                 self.selected = None;
-                peer.reply("* BYE");
+                peer.reply("* BYE until next time");
                 Outcome::Ok("")
             }
             ("LOGIN", None) => self.login(arguments),
