@@ -21,17 +21,27 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    /// The well-known ports plus a thousand; a free one for each that is taken.
+    /// The well-known ports plus a thousand, or plus the next thousand at which all are free; else any free ones.
     pub(super) fn free() -> io::Result<Self> {
-        // All are held until all are found, so that no two are the same.
-        let listeners = [1143, 1993, 1110, 1995, 1587, 1465].map(|port| bind(port).or_else(|_| bind(0)));
-        let mut ports = [0; 6];
-        for (port, listener) in ports.iter_mut().zip(listeners) {
-            *port = listener?.local_addr()?.port();
-        }
-        let [imap, imaps, pop3, pop3s, smtp, smtps] = ports;
+        let mut thousands = (1000..=30_000).step_by(1000);
+        let ports = thousands.find_map(|thousands| available(WELL_KNOWN.map(|port| thousands + port)).ok());
+        let [imap, imaps, pop3, pop3s, smtp, smtps] = ports.map_or_else(|| available([0; 6]), Ok)?;
         Ok(Self { imap, imaps, pop3, pop3s, smtp, smtps })
     }
+}
+
+/// In the order of [`Ports`]. No two have the same last three digits.
+const WELL_KNOWN: [u16; 6] = [143, 993, 110, 995, 587, 465];
+
+/// These ports, if all are free; 0 stands for any free one.
+fn available(ports: [u16; 6]) -> io::Result<[u16; 6]> {
+    // All are held until all are found, so that no two are the same.
+    let listeners = ports.map(bind);
+    let mut found = [0; 6];
+    for (port, listener) in found.iter_mut().zip(listeners) {
+        *port = listener?.local_addr()?.port();
+    }
+    Ok(found)
 }
 
 /// The proxy's configuration file.
@@ -113,7 +123,7 @@ Try it in another terminal:
     curl --cacert $CA -u {alice}:{password} --mail-from {bob}@{DOMAIN} --mail-rcpt {alice}@{DOMAIN} -T - smtps://127.0.0.1:{smtps}
   curl --cacert $CA -u {alice}:{password} --ssl-reqd imap://127.0.0.1:{imap}/INBOX -X 'FETCH 1:* (FLAGS RFC822.SIZE)'
 
-  # see a wrong password refused, or speak IMAP by hand
+  # see a wrong password refused; speak IMAP by hand (a1 LOGIN {alice} {password})
   curl --cacert $CA -u {alice}:wrong --ssl-reqd pop3://127.0.0.1:{pop3}/
   openssl s_client -quiet -crlf -CAfile $CA -starttls imap -connect 127.0.0.1:{imap}
 
