@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{self, Pid};
 
 use auth::Backends;
@@ -91,8 +92,21 @@ impl Demo {
 
 /// Runs the services. In a child of the process that has called [`prepare`], until that has ended: nobody else is left
 /// then to remove the directory, so that is done here. In that process itself, for ever.
+///
+/// What the terminal says to all of its foreground processes does not end the services: the proxy comes first. That
+/// the terminal has gone means an end to the proxy, too, which would read its configuration again for it.
 pub fn serve(demo: Demo) -> io::Result<()> {
+    let terminal = SigSet::from_iter([Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP]);
+    terminal.thread_block()?;
     start(demo.services)?;
+    spawn("terminal", move || {
+        while let Ok(signal) = terminal.wait() {
+            if signal == Signal::SIGHUP {
+                // If it has ended already, so will this.
+                let _ = kill(demo.owner, Signal::SIGTERM);
+            }
+        }
+    })?;
     while [Pid::this(), Pid::parent()].contains(&demo.owner) {
         thread::sleep(Duration::from_millis(200));
     }
