@@ -20,13 +20,28 @@ pub fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// Whether a test with these programs can run here. In CI (`CI=true`) a missing one fails the test; elsewhere the
-/// test says loudly, past the capture of test output, that it was not run. Servers need root to switch users.
+/// test says loudly, past the capture of test output, that it was not run.
+#[track_caller]
+pub fn are_installed(programs: &[&str]) -> bool {
+    nothing_is_missing(&missing(programs))
+}
+
+/// [`are_installed`], and the test is run by root: servers switch users.
 #[track_caller]
 pub fn are_available(programs: &[&str]) -> bool {
-    let mut missing: Vec<_> = programs.iter().filter(|program| find(program).is_none()).copied().collect();
+    let mut missing = missing(programs);
     if !nix::unistd::geteuid().is_root() {
         missing.push("root");
     }
+    nothing_is_missing(&missing)
+}
+
+fn missing<'a>(programs: &[&'a str]) -> Vec<&'a str> {
+    programs.iter().filter(|program| find(program).is_none()).copied().collect()
+}
+
+#[track_caller]
+fn nothing_is_missing(missing: &[&str]) -> bool {
     if missing.is_empty() {
         return true;
     }
