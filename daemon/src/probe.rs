@@ -9,15 +9,29 @@ use nix::unistd::{AccessFlags, eaccess};
 use crate::config::{Bind, Config, LogTo};
 use crate::listener;
 use crate::log::lines::errno_text;
+use crate::master::LoadError;
 use crate::runtime::Peer;
 
 /// Whether the files could be written and the addresses bound.
 ///
 /// # Errors
 /// The first that could not, in the words of a start.
-pub(crate) fn probe(config: &Config) -> Result<(), String> {
+pub(crate) fn probe(config: &Config) -> Result<(), LoadError> {
+    probe_pid_file(&config.main.pid)?;
+    probe_rest(config).map_err(|message| LoadError { message, hint: None })
+}
+
+/// Whether the pid file could be written. A daemon finds out only when nobody looks at it any more.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn probe_pid_file(path: &Path) -> Result<(), LoadError> {
+    let hint = || "the directive \"pid\" names another place".to_owned();
+    probe_file(path).map_err(|message| LoadError { message, hint: Some(hint()) })
+}
+
+fn probe_rest(config: &Config) -> Result<(), String> {
     let servers = config.binds.iter().flat_map(|bind| &bind.listens).map(|listen| &listen.server);
-    probe_file(&config.main.pid)?;
     for target in config.main.error_log.iter().chain(servers.flat_map(|server| &server.error_log)) {
         match &target.to {
             LogTo::File(path) => probe_file(path)?,
@@ -64,7 +78,7 @@ mod tests {
 
     fn probed(text: &str) -> Result<(), String> {
         let config = Config::parse(text, Memory::default(), &mut Report::default());
-        probe(&config.expect("a good configuration"))
+        probe(&config.expect("a good configuration")).map_err(|error| error.message)
     }
 
     /// A mail server with this `listen` in a configuration whose files can be made in `folder`.
@@ -116,6 +130,14 @@ mod tests {
         let socket = format!("unix:{here}/no/imap");
         let expected = format!("bind() to {socket} failed (2: No such file or directory)");
         assert_eq!(probed(&with_listen(folder.path(), &socket)), Err(expected));
+    }
+
+    #[test]
+    fn a_pid_file_without_a_folder_comes_with_a_hint() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        assert!(probe_pid_file(&folder.path().join("pid")).is_ok());
+        let error = probe_pid_file(&folder.path().join("no/pid")).expect_err("no folder");
+        assert_eq!(error.hint.as_deref(), Some("the directive \"pid\" names another place"));
     }
 
     #[test]

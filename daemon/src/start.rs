@@ -17,7 +17,7 @@ use crate::log::lines::{errno_text, error_text};
 use crate::log::{Log, LogFiles, Target, level_name};
 use crate::master::{self, LoadError, Start};
 use crate::plan::Plan;
-use crate::probe::probe;
+use crate::probe::{probe, probe_pid_file};
 use crate::{control, demo, sys};
 
 /// The whole program: reads the command line and does what it says. `program` is its name, for messages; `start` runs a
@@ -28,7 +28,8 @@ pub fn run(program: &'static str, start: Start) -> ExitCode {
     let options = match cli::parse(arguments) {
         Ok(options) => options,
         Err(error) => {
-            print_error(&format!("{}: {error}\n", shown_name(program, &invoked)));
+            let name = shown_name(program, &invoked);
+            print_error(&format!("{name}: {error}\n{name}: -h shows all options\n"));
             return ExitCode::FAILURE;
         }
     };
@@ -89,6 +90,9 @@ impl Starter {
             Ok(plan) => plan,
             Err(error) => return self.refuse(log, &error),
         };
+        if let Err(error) = probe_pid_file(&plan.pid_path) {
+            return self.refuse(&plan.log, &error);
+        }
         let reload = || {
             let (plan, report) = load(request);
             let log = plan.as_ref().map_or(log, |plan| &plan.log);
@@ -115,9 +119,7 @@ impl Starter {
         if report.is_syntax_ok && !options.quiet {
             print_error(&format!("{}: the configuration file {file} syntax is ok\n", self.name));
         }
-        let outcome =
-            outcome.and_then(|config| probe(&config).map_err(|message| LoadError { message, hint: None }));
-        if let Err(error) = outcome {
+        if let Err(error) = outcome.and_then(|config| probe(&config)) {
             let code = self.refuse(&Log::default(), &error);
             print_error(&format!("{}: configuration file {file} test failed\n", self.name));
             return code;
@@ -144,6 +146,7 @@ impl Starter {
             Ok(()) => ExitCode::SUCCESS,
             Err((level, message)) => {
                 self.tell(&plan.log, level, &message);
+                print_error(&format!("{}: is it running? \"pid\" says which file names it\n", self.name));
                 ExitCode::FAILURE
             }
         }
