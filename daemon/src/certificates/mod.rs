@@ -76,9 +76,21 @@ pub(crate) enum CertificateError {
     #[error("cannot load certificate key \"{0}\": {1}")]
     Key(Certificates, String),
     #[error("SSL_CTX_use_PrivateKey(\"{0}\") failed (SSL: key values mismatch)")]
-    Mismatch(Certificates),
+    Mismatch(Certificates, Certificates),
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
+}
+
+impl CertificateError {
+    /// What to look at.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Mismatch(_, certificates) => {
+                Some(format!("it is not the key of the first certificate in \"{certificates}\""))
+            }
+            Self::Certificate(..) | Self::Key(..) | Self::Tls(_) => None,
+        }
+    }
 }
 
 /// The cryptography that was compiled in.
@@ -139,7 +151,9 @@ fn certified_key(
     match certified.keys_match() {
         // A kind of key that does not tell its public part cannot be compared.
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(certified),
-        Err(rustls::Error::InconsistentKeys(_)) => Err(CertificateError::Mismatch(key.clone())),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err(CertificateError::Mismatch(key.clone(), certificates.clone()))
+        }
         Err(rustls::Error::InvalidCertificate(reason)) => {
             Err(CertificateError::Certificate(certificates.clone(), format!("invalid certificate: {reason}")))
         }

@@ -137,7 +137,10 @@ impl Words {
 /// The value of one of these words, in any case.
 pub(super) fn choose<T: Copy>(word: &str, choices: &[(&str, T)]) -> Result<T, Fault> {
     let found = choices.iter().find(|(name, _)| word.eq_ignore_ascii_case(name));
-    found.map(|(_, value)| *value).ok_or_else(|| Fault::Message(format!("invalid value \"{word}\"")))
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        Fault::Hinted(format!("invalid value \"{word}\""), format!("known values: {}", names.join(", ")))
+    })
 }
 
 /// Sets what may be set only once in a block.

@@ -33,6 +33,12 @@ impl Error {
         self
     }
 
+    /// As [`with_hint`](Self::with_hint), unless there is a better one already.
+    pub(super) fn or_hint(mut self, hint: impl FnOnce() -> Option<String>) -> Self {
+        self.hint = self.hint.or_else(hint);
+        self
+    }
+
     /// What the operator may have meant, for a line of its own behind the error.
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
@@ -69,6 +75,8 @@ pub(super) enum Fault {
     Directive(&'static str),
     /// This message, at the directive.
     Message(String),
+    /// This message, at the directive, and a hint.
+    Hinted(String, String),
     /// This error as it is.
     Error(Error),
 }
@@ -82,6 +90,7 @@ impl Fault {
         match self {
             Self::Directive(text) => Error::new(format!("\"{name}\" directive {text}"), place),
             Self::Message(message) => Error::new(message, place),
+            Self::Hinted(message, hint) => Error::new(message, place).with_hint(Some(hint)),
             Self::Error(error) => error,
         }
     }

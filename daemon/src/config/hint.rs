@@ -1,6 +1,7 @@
 //! What an operator may have meant by a name that does not fit.
 
-use super::directive::{self, Context, Directive};
+use super::Request;
+use super::directive::{self, Context, Directive, Words};
 
 /// What the names of [`is_foreign`] have in common.
 pub(super) const FOREIGN: &str = "this directive belongs to http or stream; gatepost serves mail";
@@ -96,6 +97,22 @@ pub(super) fn home(directive: &Directive) -> Option<String> {
     Some(format!("it belongs {}", places.join(" or ")))
 }
 
+/// A directive among the arguments of another: the one before it was not ended.
+pub(super) fn semicolon(words: &Words) -> Option<String> {
+    // Directives that are parameters of "listen", too.
+    let is_parameter = |word: &str| matches!(word, "ssl" | "proxy_protocol");
+    let is_directive = |word: &&String| directive::find(word).is_some() && !is_parameter(word);
+    let swallowed = words.arguments.iter().skip(1).find(is_directive)?;
+    Some(format!("is there a \";\" missing before \"{swallowed}\"?"))
+}
+
+/// How the configuration file came by its full name, where nobody wrote that.
+pub(super) fn file(request: &Request) -> Option<String> {
+    let (file, prefix) = (request.file.display(), request.prefix.display());
+    let is_relative = request.file.is_relative();
+    is_relative.then(|| format!("\"{file}\" is looked for in \"{prefix}\" (-p); -c names another file"))
+}
+
 /// How many bytes must be inserted, removed or replaced to come from one name to the other (Levenshtein).
 fn distance(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.len()).collect();
@@ -129,6 +146,20 @@ mod tests {
         assert_eq!(closest("proxy_timout"), Some("did you mean \"proxy_timeout\"?".into()));
         assert_eq!(closest("xyz"), None);
         assert_eq!(closest(&"x".repeat(65)), None);
+    }
+
+    #[test]
+    fn only_a_name_that_nobody_wrote_in_full_is_explained() {
+        let request = |file: &str| Request {
+            prefix: "/prefix/".into(),
+            file: file.into(),
+            directives: None,
+            error_log: "stderr".into(),
+            pid: "pid".into(),
+        };
+        let hint = file(&request("mail.conf")).expect("a hint");
+        assert_eq!(hint, "\"mail.conf\" is looked for in \"/prefix/\" (-p); -c names another file");
+        assert_eq!(file(&request("/etc/mail.conf")), None);
     }
 
     #[test]

@@ -240,7 +240,10 @@ fn tls(
         seed,
     };
     let read = |path: &std::path::Path| reader.environment.read(path);
-    certificates::server_config(&settings, &read).map(Some).map_err(|error| Error::nowhere(error.to_string()))
+    certificates::server_config(&settings, &read).map(Some).map_err(|error| {
+        let hint = error.hint();
+        Error::nowhere(error.to_string()).with_hint(hint)
+    })
 }
 
 /// Which directive asks for TLS, and where: the last `listen ... ssl`, else `starttls`.
@@ -272,7 +275,8 @@ impl Reader<'_> {
     pub(super) fn finish(self, request: &Request) -> Result<Config, Error> {
         let Self { main, events, mail, report, environment, prefix, .. } = self;
         let Some(events) = events else {
-            return Err(Error::nowhere("no \"events\" section in configuration"));
+            let hint = "\"events { }\" is enough".to_owned();
+            return Err(Error::nowhere("no \"events\" section in configuration").with_hint(Some(hint)));
         };
         let default_log = match request.error_log.to_str() {
             Some("stderr") => LogTo::Stderr,

@@ -43,7 +43,9 @@ pub(super) fn read(
     if let Some(text) = &request.directives {
         reader.read_parameter(text)?;
     }
-    reader.read_file(&path, &Place::Nowhere)?;
+    let outcome = reader.read_file(&path, &Place::Nowhere);
+    let is_missing = reader.report.files.is_empty();
+    outcome.map_err(|error| if is_missing { error.with_hint(hint::file(request)) } else { error })?;
     reader.report.is_syntax_ok = true;
     reader.finish(request)
 }
@@ -221,9 +223,11 @@ impl Reader<'_> {
             return Err(self.error(format!("directive \"{name}\" has no opening \"{{\"")));
         }
         if !directive.arity.contains(&words.arguments.len()) {
-            return Err(self.error(format!("invalid number of arguments in \"{name}\" directive")));
+            let error = self.error(format!("invalid number of arguments in \"{name}\" directive"));
+            return Err(error.with_hint(hint::semicolon(&words)));
         }
-        (directive.run)(self, &words).map_err(|fault| fault.into_error(name, self.place()))
+        (directive.run)(self, &words)
+            .map_err(|fault| fault.into_error(name, self.place()).or_hint(|| hint::semicolon(&words)))
     }
 
     fn decode(&self, words: Vec<Vec<u8>>) -> Result<Words, Error> {

@@ -87,7 +87,10 @@ fn server(reader: &mut Reader<'_>, _words: &Words) -> Result<(), Fault> {
 fn protocol(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
     let known = [Protocol::Imap, Protocol::Pop3, Protocol::Smtp];
     let found = known.into_iter().find(|protocol| protocol.name() == words.first());
-    let unknown = || Fault::Message(format!("unknown protocol \"{}\"", words.first()));
+    let unknown = || {
+        let hint = "it is imap, pop3 or smtp; \"ssl\" behind \"listen\" means TLS from the first byte";
+        Fault::Hinted(format!("unknown protocol \"{}\"", words.first()), hint.into())
+    };
     let protocol = found.ok_or_else(unknown)?;
     // The last one wins, also over what a port said.
     if let Some(server) = &mut reader.mail.get_or_insert_default().current {

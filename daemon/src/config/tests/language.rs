@@ -49,6 +49,14 @@ fn hints_come_beside_the_error() {
     assert_eq!(hint("listen 143;"), Some("it belongs in \"server\"".into()));
     assert_eq!(hint("timeout 5;"), Some("it belongs in \"mail\" or in \"server\"".into()));
     assert!(hint("access_log off;").expect("a hint").contains("http or stream"));
+    assert_eq!(hint("worker_processes 1"), None);
+    let missing = |name| Some(format!("is there a \";\" missing before \"{name}\"?"));
+    assert_eq!(hint("worker_processes 1\npid x;"), missing("pid"));
+    assert_eq!(hint("mail { server { listen 143\nprotocol imap; } }"), missing("protocol"));
+    assert_eq!(hint("mail { server { listen 143 bogus ssl; } }"), None);
+    assert_eq!(hint("mail { starttls yes; }"), Some("known values: off, on, only".into()));
+    assert!(hint("mail { server { protocol imaps; } }").expect("a hint").contains("imap, pop3 or smtp"));
+    assert_eq!(hint(" "), Some("\"events { }\" is enough".into()));
 }
 
 #[test]
