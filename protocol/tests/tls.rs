@@ -10,11 +10,7 @@ use gatepost_protocol::event::{Event, Stage};
 use support::server::{imap, listener, pop3, smtp};
 use support::transcript::{check_in_turn, order};
 use support::{Driver, SECOND};
-use tls::{TlsClient, configs};
-
-fn secured(server: Server) -> Listener {
-    listener(Server { tls: Some(configs().0), ..server })
-}
+use tls::{TlsClient, secured};
 
 fn implicit(server: Server) -> Listener {
     Listener { ssl: true, ..secured(server) }

@@ -5,6 +5,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each program includes all of this and uses its own part")]
 
+mod orders;
 pub mod server;
 pub mod transcript;
 

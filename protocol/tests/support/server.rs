@@ -9,7 +9,8 @@ use gatepost_protocol::{imap, pop3, smtp};
 
 pub const NAME: &str = "mx.example";
 
-fn mechanisms() -> Mechanisms {
+/// What SMTP and IMAP servers offer here; POP3 does without CRAM-MD5, which would put a challenge into its greeting.
+pub fn mechanisms() -> Mechanisms {
     [Mechanism::Plain, Mechanism::Login, Mechanism::CramMd5].into_iter().collect()
 }
 
@@ -33,15 +34,22 @@ fn server(mail: Mail) -> Server {
     }
 }
 
-/// A POP3 server; APOP is off so that its greeting is always the same.
+/// A POP3 server whose greeting is always the same.
 pub fn pop3(starttls: StartTls) -> Server {
-    let mechanisms = [Mechanism::Plain, Mechanism::Login].into_iter().collect();
-    let settings = pop3::Settings::new(starttls, &pop3::Settings::DEFAULT_CAPABILITIES, mechanisms, false);
+    pop3_with(starttls, [Mechanism::Plain, Mechanism::Login].into_iter().collect(), false)
+}
+
+pub fn pop3_with(starttls: StartTls, mechanisms: Mechanisms, apop: bool) -> Server {
+    let settings = pop3::Settings::new(starttls, &pop3::Settings::DEFAULT_CAPABILITIES, mechanisms, apop);
     Server { starttls, ..server(Mail::Pop3(settings)) }
 }
 
 pub fn imap(starttls: StartTls) -> Server {
-    let settings = imap::Settings::new(starttls, &["IMAP4rev1"], mechanisms());
+    imap_with(starttls, mechanisms())
+}
+
+pub fn imap_with(starttls: StartTls, mechanisms: Mechanisms) -> Server {
+    let settings = imap::Settings::new(starttls, &["IMAP4rev1"], mechanisms);
     Server { starttls, ..server(Mail::Imap(settings)) }
 }
 
@@ -51,7 +59,16 @@ pub fn smtp(starttls: StartTls) -> Server {
 
 /// `none` lets clients send mail without a login; `change` adjusts what has no argument in `Settings::new`.
 pub fn smtp_with(starttls: StartTls, none: bool, change: impl FnOnce(&mut smtp::Settings)) -> Server {
-    let mut settings = smtp::Settings::new(NAME, starttls, &["SIZE 1000"], mechanisms(), none);
+    smtp_offering(mechanisms(), starttls, none, change)
+}
+
+pub fn smtp_offering(
+    mechanisms: Mechanisms,
+    starttls: StartTls,
+    none: bool,
+    change: impl FnOnce(&mut smtp::Settings),
+) -> Server {
+    let mut settings = smtp::Settings::new(NAME, starttls, &["SIZE 1000"], mechanisms, none);
     change(&mut settings);
     Server { starttls, ..server(Mail::Smtp(settings)) }
 }

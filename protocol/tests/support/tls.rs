@@ -6,12 +6,14 @@ use std::io::{Read, Write};
 use std::sync::{Arc, OnceLock};
 
 use gatepost_protocol::action::Side;
+use gatepost_protocol::config::{Listener, Server};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 
 use crate::support::Driver;
-use crate::support::server::NAME;
+use crate::support::server::{NAME, listener};
+use crate::support::transcript::Channel;
 
 /// The server's settings, and a client's that trust them.
 pub fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
@@ -37,6 +39,11 @@ pub fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
         (Arc::new(server), Arc::new(client))
     });
     (Arc::clone(server), Arc::clone(client))
+}
+
+/// A listener with that certificate.
+pub fn secured(server: Server) -> Listener {
+    listener(Server { tls: Some(configs().0), ..server })
 }
 
 /// The client's end of a session's TLS.
@@ -98,5 +105,43 @@ impl TlsClient {
                 heard.extend_from_slice(&piece);
             }
         }
+    }
+}
+
+/// A client in a dialogue: in clear up to `> handshake`.
+pub struct Upgrading {
+    step: usize,
+    tls: Option<TlsClient>,
+    /// What came with the answer to something said.
+    heard: String,
+}
+
+impl Channel for Upgrading {
+    fn new(step: usize) -> Self {
+        Self { step, tls: None, heard: String::new() }
+    }
+
+    fn say(&mut self, words: &[u8], driver: &mut Driver) {
+        match &mut self.tls {
+            Some(tls) => self.heard += &tls.say(words, driver),
+            None => words.chunks(self.step).for_each(|part| driver.input(Side::Client, part)),
+        }
+    }
+
+    fn hear(&mut self, driver: &mut Driver) -> String {
+        let heard = std::mem::take(&mut self.heard);
+        match &mut self.tls {
+            Some(tls) => heard + &tls.exchange(driver),
+            None => heard + &driver.take_client(),
+        }
+    }
+
+    fn shake_hands(&mut self, driver: &mut Driver) {
+        // What was said in clear is no part of the handshake.
+        self.heard += &driver.take_client();
+        let mut tls = TlsClient::new(self.step);
+        self.heard += &tls.say(b"", driver);
+        assert!(!tls.is_handshaking(), "the session does not shake hands");
+        self.tls = Some(tls);
     }
 }

@@ -9,33 +9,73 @@
 //! A line stands for its text and CRLF; with a backslash at its end, for its text alone. [`check`] plays the dialogue as
 //! it is, with every byte read on its own, and with all that the client says read at once at the very start, before the
 //! first action is performed. The same bytes must leave, and the same actions.
+//!
+//! `<N>` stands for the session's Nth challenge (APOP, CRAM-MD5) and `[N]` for its base64. With a [`Channel`] that can
+//! do TLS, `> handshake` puts it under the client's words from there on, in clear in the dialogue all the same.
 
-use std::time::Duration;
-
-use gatepost_protocol::action::{Action, Completion, ConnectFailure, DnsError, Errno, LookupFailure, Side};
-use gatepost_protocol::auth::{
-    Accepted, AuthFailure, AuthReply, AuthRequest, BackendAddr, Credentials, Refusal,
-};
+use data_encoding::BASE64;
+use gatepost_protocol::action::Side;
 use gatepost_protocol::config::Listener;
-use gatepost_protocol::event::Event;
-use gatepost_protocol::secret::Secret;
-use gatepost_protocol::session::SocketFailure;
 
 use super::Driver;
+use super::orders::describe;
+pub use super::orders::order;
+use super::server::NAME;
+
+/// How the client's words get onto the wire, and the session's from it.
+pub trait Channel {
+    /// Hands the session so many bytes of the wire at a time.
+    fn new(step: usize) -> Self;
+    fn say(&mut self, words: &[u8], driver: &mut Driver);
+    /// What the session has said since the last call.
+    fn hear(&mut self, driver: &mut Driver) -> String;
+    fn shake_hands(&mut self, driver: &mut Driver);
+}
+
+/// A client without TLS.
+pub struct InClear {
+    step: usize,
+}
+
+impl Channel for InClear {
+    fn new(step: usize) -> Self {
+        Self { step }
+    }
+
+    fn say(&mut self, words: &[u8], driver: &mut Driver) {
+        words.chunks(self.step).for_each(|part| driver.input(Side::Client, part));
+    }
+
+    fn hear(&mut self, driver: &mut Driver) -> String {
+        driver.take_client()
+    }
+
+    fn shake_hands(&mut self, _: &mut Driver) {
+        panic!("this client has no TLS");
+    }
+}
 
 /// Plays `dialogue` whole, split and coalesced.
 #[track_caller]
 pub fn check(listener: &Listener, dialogue: &str) {
-    check_in_turn(listener, dialogue);
-    play_coalesced(listener, &parse(dialogue));
+    check_over::<InClear>(listener, dialogue);
+}
+
+/// Plays `dialogue` whole, split and coalesced; what the client says is coalesced up to each handshake.
+#[track_caller]
+pub fn check_over<C: Channel>(listener: &Listener, dialogue: &str) {
+    let lines = parse(dialogue);
+    Player::<C>::new(listener, usize::MAX).play(&lines);
+    Player::<C>::new(listener, 1).play(&lines);
+    Player::<C>::new(listener, usize::MAX).play_coalesced(&lines);
 }
 
 /// Plays `dialogue` whole and split only: for clients that wait for an answer, as before a TLS handshake.
 #[track_caller]
 pub fn check_in_turn(listener: &Listener, dialogue: &str) {
     let lines = parse(dialogue);
-    play(listener, &lines, usize::MAX);
-    play(listener, &lines, 1);
+    Player::<InClear>::new(listener, usize::MAX).play(&lines);
+    Player::<InClear>::new(listener, 1).play(&lines);
 }
 
 #[derive(Debug)]
@@ -56,11 +96,15 @@ impl Line<'_> {
     fn is_input(&self) -> bool {
         matches!(self.kind, 'C' | 'B' | '>')
     }
+
+    fn is_handshake(&self) -> bool {
+        self.kind == '>' && self.text == "handshake"
+    }
 }
 
 fn parse(dialogue: &str) -> Vec<Line<'_>> {
     let mut lines = Vec::new();
-    for (index, line) in dialogue.lines().enumerate() {
+    for (index, line) in dialogue.split('\n').enumerate() {
         let line = line.trim_start();
         let Some(kind) = line.chars().next() else { continue };
         let rest = match kind {
@@ -77,38 +121,98 @@ fn parse(dialogue: &str) -> Vec<Line<'_>> {
 /// What came out: bytes for the client, bytes for the backend, actions.
 type Outcome = (String, String, Vec<String>);
 
-/// Compares after each input.
-#[track_caller]
-fn play(listener: &Listener, lines: &[Line<'_>], step: usize) {
-    let mut driver = Driver::open(listener);
-    let mut rest = lines;
-    loop {
-        let outputs = rest.iter().position(Line::is_input).unwrap_or(rest.len());
-        let number = rest.first().or_else(|| lines.last()).map_or(0, |line| line.number);
-        assert_eq!(taken(&mut driver), expected(&rest[..outputs]), "at line {number}, in steps of {step}");
-        let Some(input) = rest.get(outputs) else { return };
-        apply(input, &mut driver, step);
-        rest = &rest[outputs + 1..];
-    }
+struct Player<C> {
+    driver: Driver,
+    channel: C,
+    step: usize,
+    /// In the order in which they were shown.
+    challenges: Vec<String>,
 }
 
-/// Compares at the end: how the client's bytes are spread over time must not show.
-#[track_caller]
-fn play_coalesced(listener: &Listener, lines: &[Line<'_>]) {
-    let mut driver = Driver::open(listener);
-    let said: Vec<u8> = lines.iter().filter(|line| line.kind == 'C').flat_map(Line::bytes).collect();
-    if !said.is_empty() {
-        driver.input(Side::Client, &said);
+impl<C: Channel> Player<C> {
+    fn new(listener: &Listener, step: usize) -> Self {
+        Self { driver: Driver::open(listener), channel: C::new(step), step, challenges: Vec::new() }
     }
-    for line in lines.iter().filter(|line| line.is_input() && line.kind != 'C') {
-        apply(line, &mut driver, usize::MAX);
-    }
-    assert_eq!(taken(&mut driver), expected(lines), "coalesced");
-}
 
-fn taken(driver: &mut Driver) -> Outcome {
-    let actions = driver.take_actions().iter().filter_map(describe).collect();
-    (driver.take_client(), driver.take_backend(), actions)
+    /// Compares after each input.
+    #[track_caller]
+    fn play(mut self, lines: &[Line<'_>]) {
+        let mut rest = lines;
+        loop {
+            let outputs = rest.iter().position(Line::is_input).unwrap_or(rest.len());
+            let number = rest.first().or_else(|| lines.last()).map_or(0, |line| line.number);
+            assert_eq!(
+                self.taken(),
+                expected(&rest[..outputs]),
+                "at line {number}, in steps of {}",
+                self.step
+            );
+            let Some(input) = rest.get(outputs) else { return };
+            self.apply(input);
+            rest = &rest[outputs + 1..];
+        }
+    }
+
+    /// Compares at the end: how the client's bytes are spread over time must not show.
+    #[track_caller]
+    fn play_coalesced(mut self, lines: &[Line<'_>]) {
+        self.say_at_once(lines);
+        for (index, line) in lines.iter().enumerate() {
+            if line.is_input() && line.kind != 'C' {
+                self.apply(line);
+            }
+            if line.is_handshake() {
+                self.say_at_once(&lines[index + 1..]);
+            }
+        }
+        assert_eq!(self.taken(), expected(lines), "coalesced");
+    }
+
+    /// All that the client says before the next handshake.
+    fn say_at_once(&mut self, lines: &[Line<'_>]) {
+        let lines = lines.iter().take_while(|line| !line.is_handshake());
+        let said: Vec<u8> = lines.filter(|line| line.kind == 'C').flat_map(Line::bytes).collect();
+        if !said.is_empty() {
+            self.channel.say(&said, &mut self.driver);
+        }
+    }
+
+    fn apply(&mut self, line: &Line<'_>) {
+        match line.kind {
+            'C' => self.channel.say(&line.bytes(), &mut self.driver),
+            'B' => line.bytes().chunks(self.step).for_each(|part| self.driver.input(Side::Backend, part)),
+            _ if line.is_handshake() => self.channel.shake_hands(&mut self.driver),
+            _ => order(line.text, &mut self.driver),
+        }
+    }
+
+    fn taken(&mut self) -> Outcome {
+        let heard = self.channel.hear(&mut self.driver);
+        self.learn_challenges(&heard);
+        let actions: Vec<String> = self.driver.take_actions().iter().filter_map(describe).collect();
+        let backend = self.driver.take_backend();
+        let name = |text: String| self.name_challenges(text);
+        (name(heard), backend, actions.into_iter().map(name).collect())
+    }
+
+    fn learn_challenges(&mut self, heard: &str) {
+        for word in heard.split_ascii_whitespace() {
+            let decoded = BASE64.decode(word.as_bytes()).ok().and_then(|text| String::from_utf8(text).ok());
+            let text = decoded.unwrap_or_else(|| word.to_owned());
+            let is_challenge = text.starts_with('<') && text.ends_with(&format!("@{NAME}>"));
+            if is_challenge && !self.challenges.contains(&text) {
+                self.challenges.push(text);
+            }
+        }
+    }
+
+    fn name_challenges(&self, mut text: String) -> String {
+        for (number, challenge) in (1..).zip(&self.challenges) {
+            text = text.replace(challenge, &format!("<{number}>"));
+            text = text.replace(&BASE64.encode(challenge.as_bytes()), &format!("[{number}]"));
+        }
+        text
+    }
 }
 
 fn expected(lines: &[Line<'_>]) -> Outcome {
@@ -118,109 +222,4 @@ fn expected(lines: &[Line<'_>]) -> Outcome {
     };
     let actions = lines.iter().filter(|line| line.kind == '!').map(|line| line.text.to_owned());
     (text('S'), text('P'), actions.collect())
-}
-
-fn apply(line: &Line<'_>, driver: &mut Driver, step: usize) {
-    match line.kind {
-        'C' => line.bytes().chunks(step).for_each(|part| driver.input(Side::Client, part)),
-        'B' => line.bytes().chunks(step).for_each(|part| driver.input(Side::Backend, part)),
-        _ => order(line.text, driver),
-    }
-}
-
-/// Does what a transcript says behind `>`.
-pub fn order(order: &str, driver: &mut Driver) {
-    let (verb, argument) = order.split_once(' ').unwrap_or((order, ""));
-    match verb {
-        "accepted" => driver.complete(Completion::Auth(Ok(AuthReply::Accepted(accepted(argument))))),
-        "refused" => driver.complete(Completion::Auth(Ok(AuthReply::Refused(refusal(argument))))),
-        "wait" => driver.complete(Completion::Auth(Ok(AuthReply::Wait(seconds(argument))))),
-        "outage" => driver.complete(Completion::Auth(Err(AuthFailure::Connect(Errno(111))))),
-        "nonsense" => driver.complete(Completion::Auth(Err(AuthFailure::NoStatus))),
-        "connected" => driver.complete(Completion::Connected(Ok(()))),
-        "unreachable" => {
-            driver.complete(Completion::Connected(Err(ConnectFailure::Refused(Errno(111)))));
-        }
-        "resolved" => driver.complete(Completion::Resolved(Ok(argument.into()))),
-        "mismatch" => driver.complete(Completion::Resolved(Err(LookupFailure::Mismatch))),
-        "not-found" => {
-            driver.complete(Completion::Resolved(Err(LookupFailure::Address(DnsError::NotFound))));
-        }
-        "eof" => driver.eof(side(argument)),
-        "reset" => driver.failure(side(argument), SocketFailure::Receive(Errno(104))),
-        "sleep" => driver.wait(seconds(argument)),
-        "shutdown" => driver.shut_down(),
-        _ => panic!("unknown order {order:?}"),
-    }
-}
-
-/// `ADDR:PORT [login [password]]`.
-fn accepted(argument: &str) -> Accepted {
-    let mut words = argument.split(' ');
-    let name = words.next().unwrap_or_default();
-    Accepted {
-        backend: BackendAddr { address: name.parse().expect("an address"), name: name.into() },
-        login: words.next().map(Into::into),
-        password: words.next().map(|password| Secret::from(password.as_bytes())),
-    }
-}
-
-/// `SECONDS TEXT`.
-fn refusal(argument: &str) -> Refusal {
-    let (wait, text) = argument.split_once(' ').expect("seconds and text");
-    Refusal { text: text.into(), code: None, wait: Some(seconds(wait)), login: None }
-}
-
-fn seconds(text: &str) -> Duration {
-    Duration::from_secs(text.parse().expect("seconds"))
-}
-
-fn side(text: &str) -> Side {
-    match text {
-        "client" => Side::Client,
-        "backend" => Side::Backend,
-        _ => panic!("no side {text:?}"),
-    }
-}
-
-/// An action in a transcript's words; nothing for [`Event::Connected`], with which every session starts.
-fn describe(action: &Action) -> Option<String> {
-    Some(match action {
-        Action::Authenticate(request) => describe_request(request),
-        Action::Resolve(address) => format!("resolve {address}"),
-        Action::Connect(address) => format!("connect {address}"),
-        Action::Cancel => "cancel".to_owned(),
-        Action::Relay => "relay".to_owned(),
-        Action::Shutdown(side) => format!("shutdown {side:?}").to_lowercase(),
-        Action::Close(side) => format!("close {side:?}").to_lowercase(),
-        Action::Abort(side) => format!("abort {side:?}").to_lowercase(),
-        Action::Finish => "finish".to_owned(),
-        Action::Log(Event::Connected, None) => return None,
-        Action::Log(Event::BackendRefused { text, passed }, _) => {
-            format!("log BackendRefused {:?} passed={passed}", String::from_utf8_lossy(text))
-        }
-        Action::Log(Event::LoginRefused(text), _) => {
-            format!("log LoginRefused {:?}", String::from_utf8_lossy(text))
-        }
-        Action::Log(event, None) => format!("log {event:?}"),
-        Action::Log(event, Some(stage)) => format!("log {event:?} while {}", stage.text()),
-    })
-}
-
-/// `authenticate N METHOD WORDS`, where N counts the attempts.
-fn describe_request(request: &AuthRequest) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let credentials = &*request.credentials;
-    let words = match credentials {
-        Credentials::Plain { login, password } => format!("{} {}", text(login), text(password.expose())),
-        Credentials::Apop { login, digest, .. } | Credentials::CramMd5 { login, digest, .. } => {
-            format!("{} {}", text(login), text(digest.expose()))
-        }
-        Credentials::External { login } => text(login),
-        Credentials::Envelope(envelope) => {
-            format!("{} | {} | {}", text(&envelope.helo), text(&envelope.mail), text(&envelope.rcpt))
-        }
-    };
-    let host = request.client_host.as_ref().map(|host| format!(", host {host}")).unwrap_or_default();
-    format!("authenticate {} {} {words}{host}", request.attempt, credentials.method())
 }

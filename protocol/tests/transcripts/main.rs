@@ -1,0 +1,14 @@
+//! Whole sessions as dialogues, each played as it is, split at every byte, and coalesced.
+//!
+//! The STATES.md of each protocol says which of them shows what; `completeness.rs` holds it to that.
+
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../support/tls.rs"]
+mod tls;
+
+mod imap;
+mod imap_sasl;
+mod login;
+mod pop3;
+mod pop3_sasl;
