@@ -262,3 +262,16 @@ fn a_backend_reply_over_the_buffer_is_an_internal_error() {
         [Action::Log(..), Action::Close(Side::Client), Action::Close(Side::Backend), Action::Finish]
     ));
 }
+
+#[test]
+fn a_backend_reply_over_the_buffer_is_logged_as_far_as_it_fits() {
+    let long = "x".repeat(600);
+    let shown = "x".repeat(512);
+    let dialogue = format!(
+        "
+        B: {long}
+        ! log BackendReplyTooLong \"{shown}\" while reading response from upstream
+    "
+    );
+    check(&listener(pop3(StartTls::Off)), &[CONNECTED, &dialogue, SPOILT].concat());
+}

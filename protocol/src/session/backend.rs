@@ -102,11 +102,14 @@ impl LoggingIn {
             if has_answered && !self.login.is_unsolicited(rest) {
                 return surplus(rest, core);
             }
-            let (line, length) = match line::front(rest, core.server.proxy_buffer.saturating_sub(self.used)) {
+            let limit = core.server.proxy_buffer.saturating_sub(self.used);
+            let (line, length) = match line::front(rest, limit) {
                 Front::Line(line, length) => (line, length),
                 Front::Partial => break,
                 Front::TooLong => {
-                    core.actions.log(Event::BackendReplyTooLong(rest.to_vec()), Some(Stage::ReadingResponse));
+                    // Only what fits: the log must not depend on how the bytes were split.
+                    let event = Event::BackendReplyTooLong(rest[..rest.len().min(limit)].to_vec());
+                    core.actions.log(event, Some(Stage::ReadingResponse));
                     return core.internal_error();
                 }
             };
