@@ -1,8 +1,9 @@
 //! A client that speaks line by line, in clear or under TLS.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -107,6 +108,42 @@ impl Client {
     pub fn expect_eof(&mut self) {
         let rest = self.rest();
         assert!(rest.is_empty(), "expected the end, got {:?}", String::from_utf8_lossy(&rest));
+    }
+
+    /// Waits for more bytes: how many came, 0 at the end (a reset counts as one), `None` if nothing did within `wait`.
+    pub fn arrival(&mut self, wait: Duration) -> Option<usize> {
+        self.socket().set_read_timeout(Some(wait)).unwrap();
+        let mut chunk = [0; 16 * 1024];
+        let read = match &mut self.wire {
+            Wire::Plain(stream) => stream.read(&mut chunk),
+            Wire::Tls(stream) => stream.read(&mut chunk),
+        };
+        self.socket().set_read_timeout(Some(PATIENCE)).unwrap();
+        match read {
+            Ok(count) => {
+                self.buffer.extend_from_slice(&chunk[..count]);
+                Some(count)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+            Err(_) => Some(0),
+        }
+    }
+
+    /// What came and was not taken yet.
+    pub fn unread(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// Takes what came so far.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.buffer)
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match &self.wire {
+            Wire::Plain(stream) => stream,
+            Wire::Tls(stream) => &stream.sock,
+        }
     }
 
     /// Closes the sending direction.

@@ -2,16 +2,18 @@
 
 mod command;
 mod dovecot;
+mod nginx;
 mod postfix;
 
 pub use command::{python, run, run_with_input};
 pub use dovecot::Dovecot;
+pub use nginx::Nginx;
 pub use postfix::Postfix;
 
 use std::io::Write;
 use std::path::PathBuf;
 
-/// Finds a program in PATH and where Debian puts servers.
+/// Finds a program in PATH and where Debian puts servers; a file with an absolute path is found where it is.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places =

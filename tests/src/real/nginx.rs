@@ -1,0 +1,81 @@
+//! Debian's nginx with its mail module, the reference for parity.
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::PATIENCE;
+
+/// Where the package libnginx-mod-mail puts the module.
+const MODULE: &str = "/usr/lib/nginx/modules/ngx_mail_module.so";
+
+/// One nginx process in the foreground, with all its files in a temporary folder.
+pub struct Nginx {
+    child: Child,
+    folder: TempDir,
+}
+
+impl Nginx {
+    /// The programs and files a test with nginx needs, for [`are_available`](super::are_available).
+    pub const NEEDS: [&str; 2] = ["nginx", MODULE];
+
+    /// Starts it with this `mail {}` content and waits until the last of `listens` accepts.
+    pub fn start(folder: TempDir, mail: &str, listens: &[SocketAddr]) -> Self {
+        let text = format!(
+            "load_module {MODULE};\ndaemon off;\nmaster_process off;\npid nginx.pid;\nerror_log error.log info;\n\
+             events {{ worker_connections 4096; }}\nmail {{\n{mail}\n}}\n"
+        );
+        fs::write(folder.path().join("nginx.conf"), text).unwrap();
+        let program = super::find("nginx").expect("the caller has asked whether nginx is available");
+        let child = Command::new(program)
+            .arg("-p")
+            .arg(folder.path())
+            .arg("-c")
+            .arg(folder.path().join("nginx.conf"))
+            .arg("-e")
+            .arg(folder.path().join("error.log"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut nginx = Self { child, folder };
+        for &listen in listens {
+            nginx.await_listen(listen);
+        }
+        nginx
+    }
+
+    fn await_listen(&mut self, listen: SocketAddr) {
+        let end = Instant::now() + PATIENCE;
+        while TcpStream::connect(listen).is_err() {
+            let status = self.child.try_wait().unwrap();
+            assert!(status.is_none() && Instant::now() < end, "nginx: {status:?}\n{}", self.log());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The error log so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("error.log")
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let pid = i32::try_from(self.child.id()).expect("process ids are small");
+        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        let _ = self.child.wait();
+    }
+}
