@@ -1,0 +1,73 @@
+//! Makes equal what must vary between two runs: the address of the run, challenges, the client's port.
+
+use std::net::Ipv4Addr;
+
+/// One line or text, with the varying parts replaced by words.
+pub(crate) fn text(text: &str, host: Ipv4Addr) -> String {
+    let text = text.replace(&host.to_string(), "HOST");
+    let mut out = String::new();
+    for word in text.split_inclusive([' ', '\r', '\n']) {
+        let bare = word.trim_end_matches([' ', '\r', '\n']);
+        let ending = &word[bare.len()..];
+        out.push_str(&challenge(bare).unwrap_or_else(|| bare.to_owned()));
+        out.push_str(ending);
+    }
+    proxy_ports(&out)
+}
+
+/// A challenge `<R.T@NAME>`, in clear or in base64.
+fn challenge(word: &str) -> Option<String> {
+    let masked = |text: &str| {
+        let inner = text.strip_prefix('<')?.strip_suffix('>')?;
+        let (numbers, name) = inner.split_once('@')?;
+        let (random, time) = numbers.split_once('.')?;
+        let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        (are_digits(random) && are_digits(time)).then(|| format!("<R.T@{name}>"))
+    };
+    masked(word).or_else(|| {
+        let decoded = decode(word)?;
+        masked(&decoded).map(|text| format!("base64({text})"))
+    })
+}
+
+/// Base64 of ASCII text with padding; `None` for anything else.
+fn decode(word: &str) -> Option<String> {
+    const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    if !word.len().is_multiple_of(4) {
+        return None;
+    }
+    let mut out = String::new();
+    let (mut bits, mut held) = (0_u32, 0);
+    for letter in word.trim_end_matches('=').chars() {
+        bits = (bits << 6) | u32::try_from(ALPHABET.find(letter)?).ok()?;
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            out.push(char::from_u32((bits >> held) & 0xff)?);
+        }
+        bits &= (1 << held) - 1;
+    }
+    Some(out)
+}
+
+/// A PROXY header of version 1: its two ports become `PORT`.
+fn proxy_ports(text: &str) -> String {
+    if !text.starts_with("PROXY TCP") {
+        return text.to_owned();
+    }
+    let mut words: Vec<_> = text.split(' ').collect();
+    let first = words.len().saturating_sub(2);
+    for word in &mut words[first..] {
+        *word = "PORT";
+    }
+    words.join(" ")
+}
+
+#[test]
+fn challenges_and_ports_become_equal() {
+    let host = Ipv4Addr::new(127, 1, 2, 3);
+    assert_eq!(text("+OK POP3 ready <12.34@mx.test>\r\n", host), "+OK POP3 ready <R.T@mx.test>\r\n");
+    assert_eq!(text("+ PDEyLjM0QG14LnRlc3Q+\r\n", host), "+ base64(<R.T@mx.test>)\r\n");
+    assert_eq!(text("+ VXNlcm5hbWU6\r\n", host), "+ VXNlcm5hbWU6\r\n");
+    assert_eq!(text("PROXY TCP4 127.1.2.3 127.1.2.3 40000 10001", host), "PROXY TCP4 HOST HOST PORT PORT");
+}
