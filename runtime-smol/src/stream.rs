@@ -9,7 +9,8 @@ use gatepost_daemon::socket;
 use smol::Async;
 
 /// A descriptor that does not block, registered with the reactor.
-pub(crate) struct Socket(Async<OwnedFd>);
+#[derive(Debug)]
+pub struct Socket(Async<OwnedFd>);
 
 impl Socket {
     pub(crate) fn new(descriptor: OwnedFd) -> io::Result<Self> {

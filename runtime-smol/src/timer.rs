@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 /// Unset until the first `set`.
-pub(crate) struct Timer(smol::Timer);
+#[derive(Debug)]
+pub struct Timer(smol::Timer);
 
 impl Default for Timer {
     fn default() -> Self {

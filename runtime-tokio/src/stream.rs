@@ -10,7 +10,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// A descriptor that does not block, registered with the runtime.
-pub(crate) struct Socket {
+#[derive(Debug)]
+pub struct Socket {
     descriptor: AsyncFd<OwnedFd>,
     /// Whether a read that fills less than the buffer has emptied the socket: so for streams, not for datagrams.
     is_stream: bool,

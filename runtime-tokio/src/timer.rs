@@ -7,8 +7,8 @@ use std::time::Instant;
 use tokio::time::Sleep;
 
 /// Unset until the first `set`.
-#[derive(Default)]
-pub(crate) struct Timer(Option<Pin<Box<Sleep>>>);
+#[derive(Default, Debug)]
+pub struct Timer(Option<Pin<Box<Sleep>>>);
 
 impl gatepost_daemon::runtime::Timer for Timer {
     fn set(&mut self, at: Instant) {
