@@ -6,7 +6,7 @@ use gatepost_protocol::action::{Action, Side};
 use gatepost_protocol::config::{ProxyProtocol, Server, StartTls};
 use support::Driver;
 use support::server::{imap, listener, pop3};
-use support::transcript::{check, check_in_turn};
+use support::transcript::check;
 
 /// A backend that refuses the password, up to that refusal.
 const REFUSED_BY_BACKEND: &str = "
@@ -152,7 +152,7 @@ fn untagged_responses_may_come_whenever_the_backend_likes() {
 
 #[test]
 fn a_backend_has_one_timeout_for_connect_and_login() {
-    check_in_turn(
+    check(
         &listener(imap(StartTls::Off)),
         "
         S: * OK IMAP4 ready
@@ -169,7 +169,7 @@ fn a_backend_has_one_timeout_for_connect_and_login() {
         ! finish
         ",
     );
-    check_in_turn(
+    check(
         &listener(imap(StartTls::Off)),
         "
         S: * OK IMAP4 ready

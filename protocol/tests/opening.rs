@@ -7,7 +7,7 @@ use gatepost_protocol::address::{ClientAddr, Origin};
 use gatepost_protocol::config::{Listener, Network, Server, StartTls};
 use gatepost_protocol::event::{Event, Stage};
 use support::server::{behind_balancer, listener, pop3, smtp_with};
-use support::transcript::{check, check_in_turn};
+use support::transcript::check;
 use support::{Driver, SECOND, origin};
 
 #[test]
@@ -41,7 +41,7 @@ fn a_trusted_proxy_header_names_the_client() {
 
 #[test]
 fn a_proxy_header_that_is_none_ends_the_session() {
-    check_in_turn(
+    check(
         &behind_balancer(pop3(StartTls::Off)),
         "
         > eof client
@@ -50,7 +50,7 @@ fn a_proxy_header_that_is_none_ends_the_session() {
         ! finish
         ",
     );
-    check_in_turn(
+    check(
         &behind_balancer(pop3(StartTls::Off)),
         "
         C: P\\
@@ -61,7 +61,7 @@ fn a_proxy_header_that_is_none_ends_the_session() {
         ",
     );
     // The beginning of a binary header is no empty connection.
-    check_in_turn(
+    check(
         &behind_balancer(pop3(StartTls::Off)),
         "
         C:
@@ -71,7 +71,7 @@ fn a_proxy_header_that_is_none_ends_the_session() {
         ! finish
         ",
     );
-    check_in_turn(
+    check(
         &behind_balancer(pop3(StartTls::Off)),
         "
         C: P\\
@@ -141,7 +141,7 @@ fn who_cannot_be_looked_up_has_no_name_for_now() {
 
 #[test]
 fn a_client_that_leaves_ends_its_lookup() {
-    check_in_turn(
+    check(
         &resolving(0),
         "
         ! resolve 192.0.2.7
@@ -155,7 +155,7 @@ fn a_client_that_leaves_ends_its_lookup() {
 
 #[test]
 fn a_delayed_greeting_comes_to_those_who_wait() {
-    check_in_turn(
+    check(
         &resolving(3),
         "
         ! resolve 192.0.2.7

@@ -5,12 +5,12 @@ mod support;
 use gatepost_protocol::action::{Action, Side};
 use gatepost_protocol::config::{Server, StartTls};
 use support::server::{behind_balancer, imap, listener, pop3, smtp, smtp_with};
-use support::transcript::{check, check_in_turn};
+use support::transcript::check;
 use support::{Driver, SECOND};
 
 #[test]
 fn timeout_runs_absolutely_from_the_greeting() {
-    check_in_turn(
+    check(
         &listener(imap(StartTls::Off)),
         "
         S: * OK IMAP4 ready
@@ -24,7 +24,7 @@ fn timeout_runs_absolutely_from_the_greeting() {
         ! finish
         ",
     );
-    check_in_turn(
+    check(
         &listener(smtp(StartTls::Off)),
         "
         S: 220 mx.example ESMTP ready
@@ -35,7 +35,7 @@ fn timeout_runs_absolutely_from_the_greeting() {
         ! finish
         ",
     );
-    check_in_turn(
+    check(
         &listener(pop3(StartTls::Off)),
         "
         S: +OK POP3 ready
@@ -68,7 +68,7 @@ fn a_wait_ordered_by_the_auth_server_has_a_limit() {
 
 #[test]
 fn the_end_of_a_client_without_a_word_left_ends_the_session() {
-    check_in_turn(
+    check(
         &listener(pop3(StartTls::Off)),
         "
         S: +OK POP3 ready
@@ -80,7 +80,7 @@ fn the_end_of_a_client_without_a_word_left_ends_the_session() {
         ! finish
         ",
     );
-    check_in_turn(
+    check(
         &listener(pop3(StartTls::Off)),
         "
         S: +OK POP3 ready
@@ -94,7 +94,7 @@ fn the_end_of_a_client_without_a_word_left_ends_the_session() {
         ! finish
         ",
     );
-    check_in_turn(
+    check(
         &listener(pop3(StartTls::Off)),
         "
         S: +OK POP3 ready
@@ -110,7 +110,7 @@ fn the_end_of_a_client_without_a_word_left_ends_the_session() {
         ! finish
         ",
     );
-    check_in_turn(
+    check(
         &listener(pop3(StartTls::Off)),
         "
         S: +OK POP3 ready
@@ -131,7 +131,7 @@ fn the_end_of_a_client_without_a_word_left_ends_the_session() {
 
 #[test]
 fn a_reset_is_logged_and_the_leg_dropped() {
-    check_in_turn(
+    check(
         &listener(pop3(StartTls::Off)),
         "
         S: +OK POP3 ready
@@ -141,7 +141,7 @@ fn a_reset_is_logged_and_the_leg_dropped() {
         ! finish
         ",
     );
-    check_in_turn(
+    check(
         &listener(pop3(StartTls::Off)),
         "
         S: +OK POP3 ready
@@ -157,7 +157,7 @@ fn a_reset_is_logged_and_the_leg_dropped() {
         ! finish
         ",
     );
-    check_in_turn(
+    check(
         &listener(pop3(StartTls::Off)),
         "
         S: +OK POP3 ready
@@ -223,7 +223,7 @@ fn the_client_is_heard_during_a_login_up_to_the_buffer() {
 
 #[test]
 fn a_stopping_worker_says_goodbye_to_who_waits_for_commands() {
-    check_in_turn(
+    check(
         &listener(imap(StartTls::Off)),
         "
         S: * OK IMAP4 ready
@@ -233,7 +233,7 @@ fn a_stopping_worker_says_goodbye_to_who_waits_for_commands() {
         ! finish
         ",
     );
-    check_in_turn(
+    check(
         &listener(smtp(StartTls::Off)),
         "
         S: 220 mx.example ESMTP ready
@@ -243,7 +243,7 @@ fn a_stopping_worker_says_goodbye_to_who_waits_for_commands() {
         ! finish
         ",
     );
-    check_in_turn(
+    check(
         &listener(pop3(StartTls::Off)),
         "
         S: +OK POP3 ready
@@ -252,7 +252,7 @@ fn a_stopping_worker_says_goodbye_to_who_waits_for_commands() {
         ! finish
         ",
     );
-    check_in_turn(
+    check(
         &behind_balancer(imap(StartTls::Off)),
         "
         > shutdown
@@ -264,7 +264,7 @@ fn a_stopping_worker_says_goodbye_to_who_waits_for_commands() {
 
 #[test]
 fn a_stopping_worker_lets_logins_finish() {
-    check_in_turn(
+    check(
         &listener(imap(StartTls::Off)),
         "
         S: * OK IMAP4 ready
@@ -280,7 +280,7 @@ fn a_stopping_worker_lets_logins_finish() {
         ! finish
         ",
     );
-    check_in_turn(
+    check(
         &listener(pop3(StartTls::Off)),
         "
         S: +OK POP3 ready

@@ -8,7 +8,7 @@ use gatepost_protocol::action::{Action, Side};
 use gatepost_protocol::config::{Listener, Server, StartTls};
 use gatepost_protocol::event::{Event, Stage};
 use support::server::{imap, listener, pop3, smtp};
-use support::transcript::{check_in_turn, order};
+use support::transcript::{check, order};
 use support::{Driver, SECOND};
 use tls::{TlsClient, secured};
 
@@ -148,7 +148,7 @@ fn bytes_in_clear_instead_of_a_handshake_end_the_session() {
 
 #[test]
 fn a_handshake_has_to_end_within_timeout() {
-    check_in_turn(
+    check(
         &implicit(pop3(StartTls::Off)),
         "
         > sleep 60
@@ -157,7 +157,7 @@ fn a_handshake_has_to_end_within_timeout() {
         ! finish
         ",
     );
-    check_in_turn(
+    check(
         &secured(pop3(StartTls::On)),
         "
         S: +OK POP3 ready
@@ -174,7 +174,7 @@ fn a_handshake_has_to_end_within_timeout() {
 
 #[test]
 fn a_client_may_leave_during_the_handshake() {
-    check_in_turn(
+    check(
         &implicit(pop3(StartTls::Off)),
         "
         > eof client
@@ -183,7 +183,7 @@ fn a_client_may_leave_during_the_handshake() {
         ! finish
         ",
     );
-    check_in_turn(
+    check(
         &implicit(pop3(StartTls::Off)),
         "
         > reset client

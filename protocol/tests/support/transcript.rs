@@ -70,14 +70,6 @@ pub fn check_over<C: Channel>(listener: &Listener, dialogue: &str) {
     Player::<C>::new(listener, usize::MAX).play_coalesced(&lines);
 }
 
-/// Plays `dialogue` whole and split only: for clients that wait for an answer, as before a TLS handshake.
-#[track_caller]
-pub fn check_in_turn(listener: &Listener, dialogue: &str) {
-    let lines = parse(dialogue);
-    Player::<InClear>::new(listener, usize::MAX).play(&lines);
-    Player::<InClear>::new(listener, 1).play(&lines);
-}
-
 #[derive(Debug)]
 struct Line<'a> {
     number: usize,
