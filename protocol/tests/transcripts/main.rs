@@ -1,6 +1,7 @@
 //! Whole sessions as dialogues, each played as it is, split at every byte, and coalesced.
 //!
-//! The STATES.md of each protocol says which of them shows what.
+//! The STATES.md of each protocol says which of them shows what; `completeness.rs`
+//! holds it to that.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -10,6 +11,7 @@ mod tls;
 mod backend_imap;
 mod backend_pop3;
 mod backend_smtp;
+mod completeness;
 mod imap;
 mod imap_sasl;
 mod login;
