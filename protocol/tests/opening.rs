@@ -140,20 +140,6 @@ fn who_cannot_be_looked_up_has_no_name_for_now() {
 }
 
 #[test]
-fn a_client_that_leaves_ends_its_lookup() {
-    check(
-        &resolving(0),
-        "
-        ! resolve 192.0.2.7
-        > eof client
-        ! cancel
-        ! close client
-        ! finish
-        ",
-    );
-}
-
-#[test]
 fn a_delayed_greeting_comes_to_those_who_wait() {
     check(
         &resolving(3),

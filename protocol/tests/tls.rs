@@ -173,28 +173,6 @@ fn a_handshake_has_to_end_within_timeout() {
 }
 
 #[test]
-fn a_client_may_leave_during_the_handshake() {
-    check(
-        &implicit(pop3(StartTls::Off)),
-        "
-        > eof client
-        ! log ClosedInHandshake while SSL handshaking
-        ! close client
-        ! finish
-        ",
-    );
-    check(
-        &implicit(pop3(StartTls::Off)),
-        "
-        > reset client
-        ! log ReceiveFailed(Client, Errno(104)) while SSL handshaking
-        ! abort client
-        ! finish
-        ",
-    );
-}
-
-#[test]
 fn tls_follows_a_proxy_header() {
     for step in [usize::MAX, 7] {
         let listener = Listener { proxy_protocol: true, ..implicit(pop3(StartTls::Off)) };

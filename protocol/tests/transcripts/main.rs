@@ -12,6 +12,7 @@ mod backend_imap;
 mod backend_pop3;
 mod backend_smtp;
 mod completeness;
+mod ends;
 mod imap;
 mod imap_sasl;
 mod login;
