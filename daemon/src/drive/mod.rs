@@ -51,7 +51,7 @@ pub(crate) fn start<R: Runtime>(
         pump.client = Some(Leg::new(stream, slot));
         // The task polls everything again with a waker of its own.
         let mut cx = Context::from_waker(Waker::noop());
-        if let ControlFlow::Continue(()) = pump.begin(&mut cx, now, &mut scratch.output) {
+        if let ControlFlow::Continue(()) = pump.settle(&mut cx, now, &mut scratch.output) {
             worker.runtime.spawn(Task::new(pump));
         }
     });
@@ -106,7 +106,7 @@ fn relay<R: Runtime, E: Engine>(pump: Pump<R, E>) {
     let scratch = &mut *worker.scratch.borrow_mut();
     let Some(mut pump) = pump.into_relay(now, &mut scratch.output) else { return };
     let mut cx = Context::from_waker(Waker::noop());
-    if let ControlFlow::Continue(()) = pump.begin(&mut cx, now, &mut scratch.output) {
+    if let ControlFlow::Continue(()) = pump.settle(&mut cx, now, &mut scratch.output) {
         worker.runtime.spawn(Task::new(pump));
     }
 }

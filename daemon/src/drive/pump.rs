@@ -40,8 +40,9 @@ pub(super) struct Pump<R: Runtime, E> {
     deadline: Deadline,
     phase: Phase,
     pub(super) member: Member,
-    /// Legs that failed at the last moment of the login: news for the relay, client first.
-    lost: [Option<Errno>; 2],
+    /// Legs that failed and the engine does not know it yet. Those of the last moment of the login are news for the
+    /// relay.
+    lost: Vec<(Side, Errno)>,
 }
 
 /// How a pump ends.
@@ -67,23 +68,7 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
             deadline,
             phase: Phase::Open,
             member,
-            lost: [None; 2],
-        }
-    }
-
-    /// Performs what the engine asked for when it was made, and tells it what happened meanwhile.
-    pub(super) fn begin(&mut self, cx: &mut Context<'_>, now: Instant, out: &mut Output) -> ControlFlow<End> {
-        let lost = std::mem::take(&mut self.lost);
-        self.settle(cx, now, out)?;
-        self.report(lost, now, out);
-        self.settle(cx, now, out)
-    }
-
-    fn report(&mut self, lost: [Option<Errno>; 2], now: Instant, out: &mut Output) {
-        for (side, failure) in [Side::Client, Side::Backend].into_iter().zip(lost) {
-            if let Some(errno) = failure {
-                self.engine.handle_failure(side, SocketFailure::Send(errno), now, out);
-            }
+            lost: Vec::new(),
         }
     }
 
@@ -135,8 +120,8 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
         ControlFlow::Continue(worked)
     }
 
-    /// Performs what the engine asked for: writes, then actions. A leg that fails on the way is reported to the engine,
-    /// which may ask for more.
+    /// Performs what the engine asked for, when it was made or by now: writes, then actions. A leg that fails on the
+    /// way is reported to the engine, which may ask for more.
     pub(super) fn settle(
         &mut self,
         cx: &mut Context<'_>,
@@ -144,17 +129,17 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
         out: &mut Output,
     ) -> ControlFlow<End> {
         loop {
-            let failures = [Side::Client, Side::Backend].map(|side| self.write(side, cx, out));
-            while let Some(action) = self.engine.poll_action() {
-                if let ControlFlow::Break(end) = self.perform(action, cx, now) {
-                    self.lost = failures;
-                    return ControlFlow::Break(end);
+            for side in [Side::Client, Side::Backend] {
+                if let Some(errno) = self.write(side, cx, out) {
+                    self.lost.push((side, errno));
                 }
             }
-            if failures == [None, None] {
-                return ControlFlow::Continue(());
+            while let Some(action) = self.engine.poll_action() {
+                self.perform(action, cx, now)?;
             }
-            self.report(failures, now, out);
+            // One at a time: the engine is to be drained between any two things it is told.
+            let Some((side, errno)) = self.lost.pop() else { return ControlFlow::Continue(()) };
+            self.engine.handle_failure(side, SocketFailure::Send(errno), now, out);
         }
     }
 

@@ -25,6 +25,10 @@ struct Script<const IS_LOGIN: bool> {
     deadline: Option<Instant>,
     /// Asked for when a leg ends.
     at_end: Vec<Action>,
+    /// Whether it was told something and not asked for its actions since.
+    is_undrained: bool,
+    /// Whether what is passed on goes back, too.
+    echoes: bool,
 }
 
 impl<const IS_LOGIN: bool> Script<IS_LOGIN> {
@@ -32,6 +36,12 @@ impl<const IS_LOGIN: bool> Script<IS_LOGIN> {
         let client = ClientAddr::Inet("192.0.2.7:1".parse().expect("an address"));
         let context = LogContext { client, starttls: false, login: None, upstream: None };
         Self { context: Some(context), ..Self::default() }
+    }
+
+    fn tell(&mut self, what: String) {
+        assert!(!self.is_undrained, "{what} before the actions for {:?} were asked for", self.told.last());
+        self.is_undrained = true;
+        self.told.push(what);
     }
 }
 
@@ -41,25 +51,28 @@ impl<const IS_LOGIN: bool> Engine for Script<IS_LOGIN> {
     fn handle_input(&mut self, side: Side, wire: &mut [u8], _now: Instant, out: &mut Output) {
         assert_ne!(wire, b"panic", "the test asked for it");
         out.side(side.other()).extend_from_slice(wire);
+        if self.echoes {
+            out.side(side).extend_from_slice(wire);
+        }
     }
 
     fn handle_eof(&mut self, side: Side, _now: Instant, _out: &mut Output) {
-        self.told.push(format!("{side:?} ended"));
+        self.tell(format!("{side:?} ended"));
         self.actions.extend(self.at_end.drain(..));
     }
 
     fn handle_failure(&mut self, side: Side, failure: SocketFailure, _now: Instant, _out: &mut Output) {
-        self.told.push(format!("{side:?} {failure:?}"));
+        self.tell(format!("{side:?} {failure:?}"));
     }
 
     fn handle_completion(&mut self, completion: Completion, _now: Instant, _out: &mut Output) {
-        self.told.push(format!("{completion:?}"));
+        self.tell(format!("{completion:?}"));
     }
 
     fn handle_deadline(&mut self, now: Instant, _out: &mut Output) {
         if self.deadline.is_some_and(|at| at <= now) {
             self.deadline = None;
-            self.told.push("deadline".into());
+            self.tell("deadline".into());
         }
     }
 
@@ -68,7 +81,9 @@ impl<const IS_LOGIN: bool> Engine for Script<IS_LOGIN> {
     }
 
     fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        let action = self.actions.pop_front();
+        self.is_undrained &= action.is_some();
+        action
     }
 
     fn poll_deadline(&self) -> Option<Instant> {
@@ -213,6 +228,20 @@ fn failures_reach_the_engine_once_and_the_leg_is_gone() {
 }
 
 #[test]
+fn two_failures_at_once_are_told_one_after_the_other() {
+    let mut bench = Bench::<false>::new();
+    for pipe in [&bench.client, &bench.backend] {
+        pipe.0.borrow_mut().write_error = Some(32);
+    }
+    bench.pump.engine.echoes = true;
+    bench.client.bring(b"for both");
+    assert!(bench.poll().is_pending());
+    let mut told = bench.pump.engine.told;
+    told.sort();
+    assert_eq!(told, ["Backend Send(Errno(32))", "Client Send(Errno(32))"]);
+}
+
+#[test]
 fn a_failure_at_the_very_end_of_the_login_is_news_for_the_relay() {
     let mut bench = Bench::<false>::new();
     bench.client.0.borrow_mut().write_error = Some(32);
@@ -223,7 +252,7 @@ fn a_failure_at_the_very_end_of_the_login_is_news_for_the_relay() {
     let mut cx = Context::from_waker(Waker::noop());
     let now = bench.fake.now();
     let scratch = &mut *bench.worker.scratch.borrow_mut();
-    assert!(bench.pump.begin(&mut cx, now, &mut scratch.output).is_continue());
+    assert!(bench.pump.settle(&mut cx, now, &mut scratch.output).is_continue());
     assert_eq!(bench.pump.engine.told, ["Client Send(Errno(32))"]);
 }
 
