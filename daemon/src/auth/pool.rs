@@ -1,6 +1,6 @@
 //! Connections to auth servers that wait for their next question (`auth_http_keepalive`).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
@@ -26,20 +26,25 @@ pub(super) struct Connection<S> {
     pub(super) _slot: Slot,
 }
 
-/// The idle connections of one worker, the longest idle first.
+/// The idle connections of one worker.
 #[derive(Debug)]
-pub(crate) struct Pool<S>(RefCell<Vec<(Instant, Connection<S>)>>);
+pub(crate) struct Pool<S> {
+    /// The longest idle first.
+    idle: RefCell<Vec<(Instant, Connection<S>)>>,
+    /// Whether the task that looks at them runs.
+    is_swept: Cell<bool>,
+}
 
 impl<S> Default for Pool<S> {
     fn default() -> Self {
-        Self(RefCell::default())
+        Self { idle: RefCell::default(), is_swept: Cell::default() }
     }
 }
 
 impl<S: Stream> Pool<S> {
     /// The connection to `peer` that has been idle for the shortest time, if there is a live one.
     pub(super) fn take(&self, peer: &Peer) -> Option<Connection<S>> {
-        let mut idle = self.0.borrow_mut();
+        let mut idle = self.idle.borrow_mut();
         while let Some(index) = idle.iter().rposition(|(_, connection)| connection.peer == *peer) {
             let (_, mut connection) = idle.remove(index);
             if is_alive(&mut connection.stream) {
@@ -50,24 +55,26 @@ impl<S: Stream> Pool<S> {
     }
 
     /// Keeps a connection for the next question, or closes it where enough are kept already.
-    pub(super) fn put<R: Runtime<Stream = S>>(&self, worker: &Rc<Worker<R>>, connection: Connection<S>) {
-        let mut idle = self.0.borrow_mut();
-        if idle.len() >= CAPACITY {
+    pub(super) fn put<R: Runtime<Stream = S>>(&self, worker: &Rc<Worker<R>>, mut connection: Connection<S>) {
+        let mut idle = self.idle.borrow_mut();
+        // Asking now also makes the runtime watch the connection: a later look finds what has come meanwhile.
+        if idle.len() >= CAPACITY || !is_alive(&mut connection.stream) {
             return;
         }
-        if idle.is_empty() {
+        if !self.is_swept.replace(true) {
             worker.runtime.spawn(sweep(Rc::clone(worker)));
         }
         idle.push((worker.runtime.now(), connection));
     }
 
-    /// Closes what the server has closed and what is idle for too long; whether any is left.
-    fn retain(&self, now: Instant) -> bool {
-        let mut idle = self.0.borrow_mut();
+    /// Closes what the server has closed and what is idle for too long; whether any is left to be swept.
+    fn sweep(&self, now: Instant) -> bool {
+        let mut idle = self.idle.borrow_mut();
         idle.retain_mut(|(since, connection)| {
             now.saturating_duration_since(*since) < IDLE_LIMIT && is_alive(&mut connection.stream)
         });
-        !idle.is_empty()
+        self.is_swept.set(!idle.is_empty());
+        self.is_swept.get()
     }
 }
 
@@ -79,7 +86,7 @@ fn is_alive<S: Stream>(stream: &mut S) -> bool {
 async fn sweep<R: Runtime>(worker: Rc<Worker<R>>) {
     loop {
         worker.sleep(SWEEP_INTERVAL).await;
-        if !worker.auth_pool.retain(worker.runtime.now()) {
+        if !worker.auth_pool.sweep(worker.runtime.now()) {
             return;
         }
     }

@@ -186,6 +186,29 @@ fn a_kept_connection_that_the_server_closed_is_not_taken() {
 }
 
 #[test]
+fn bytes_behind_an_answer_cost_the_connection() {
+    let bench = Bench::new(true);
+    let server = bench.server();
+    server.bring(&[ACCEPTED, b"OK"].concat());
+    server.bring(ACCEPTED);
+    assert!(is_accepted(&bench.ask_now()));
+    assert_eq!(bench.free_slots(), 10);
+}
+
+#[test]
+fn one_task_sweeps_however_often_the_pool_runs_dry() {
+    let bench = Bench::new(true);
+    let server = bench.server();
+    for _ in 0..5 {
+        let mut answer = bench.ask();
+        assert!(poll(&mut answer).is_pending());
+        server.bring(&[ACCEPTED, b"OK"].concat());
+        assert!(matches!(poll(&mut answer), Poll::Ready(answer) if is_accepted(&answer)));
+    }
+    assert_eq!(bench.fake.turn(), 1);
+}
+
+#[test]
 fn idle_connections_are_swept() {
     let bench = Bench::new(true);
     bench.server().bring(&[ACCEPTED, b"OK"].concat());
