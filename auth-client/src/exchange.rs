@@ -94,6 +94,14 @@ impl Exchange {
         matches!(self.state, State::Body { body: Body::Complete, persistent: true })
     }
 
+    /// Whether [`is_reusable`](Self::is_reusable) holds or may come to hold, as the rest of the body is handed in.
+    pub fn may_become_reusable(&self) -> bool {
+        matches!(
+            self.state,
+            State::Body { body: Body::Complete | Body::Length(_) | Body::Chunked(_), persistent: true }
+        )
+    }
+
     /// Turns the complete head into the result; `rest` is what came behind it.
     fn finish(&mut self, rest: &[u8]) -> Result<AuthReply, AuthFailure> {
         let State::Head(reader) = std::mem::replace(&mut self.state, State::Over) else {

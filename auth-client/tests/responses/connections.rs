@@ -41,11 +41,22 @@ fn a_body_may_come_after_the_result() {
     let mut exchange = exchange(Protocol::Imap, plain(), true);
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n{OK}\r\n");
     assert_eq!(exchange.handle_input(head.as_bytes()), Some(accepted()));
-    assert!(!exchange.is_reusable());
+    assert!(!exchange.is_reusable() && exchange.may_become_reusable());
     assert_eq!(exchange.handle_input(b"body"), None);
     assert!(exchange.is_reusable());
     assert_eq!(exchange.handle_input(b"HTTP/1.1 200 OK\r\n"), None);
     assert!(!exchange.is_reusable(), "nobody asked for a second response");
+    assert!(!exchange.may_become_reusable());
+}
+
+#[test]
+fn a_body_that_ends_with_its_connection_is_not_worth_reading() {
+    for head in ["HTTP/1.1 200 OK\r\n", "HTTP/1.0 200 OK\r\nContent-Length: 4\r\n", ""] {
+        let mut exchange = exchange(Protocol::Imap, plain(), true);
+        assert!(!exchange.may_become_reusable());
+        assert_eq!(exchange.handle_input(format!("{head}{OK}\r\n").as_bytes()), Some(accepted()));
+        assert!(!exchange.may_become_reusable(), "{head:?}");
+    }
 }
 
 #[test]

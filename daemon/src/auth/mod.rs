@@ -35,7 +35,7 @@ pub(crate) async fn ask<R: Runtime>(
         && let Some(connection) = worker.auth_pool.take(&server.peer)
     {
         let exchange = Exchange::new(request, &server.settings);
-        match converse(worker, server, connection, exchange, true).await {
+        match converse(worker, connection, exchange, true).await {
             Conversation::Over(answer) => return answer,
             // The server gave the connection up while it was idle, which is nobody's fault.
             Conversation::Stale => {}
@@ -43,7 +43,7 @@ pub(crate) async fn ask<R: Runtime>(
     }
     let connection = open(worker, server).await?;
     let exchange = Exchange::new(request, &server.settings);
-    match converse(worker, server, connection, exchange, false).await {
+    match converse(worker, connection, exchange, false).await {
         Conversation::Over(answer) => answer,
         Conversation::Stale => Err(AuthFailure::Closed),
     }
@@ -71,7 +71,6 @@ async fn open<R: Runtime>(
 
 async fn converse<R: Runtime>(
     worker: &Rc<Worker<R>>,
-    server: &AuthServer,
     mut connection: Connection<R::Stream>,
     mut exchange: Exchange,
     reused: bool,
@@ -82,7 +81,7 @@ async fn converse<R: Runtime>(
     };
     if exchange.is_reusable() {
         worker.auth_pool.put(worker, connection);
-    } else if server.settings.keepalive() {
+    } else if exchange.may_become_reusable() {
         worker.runtime.spawn(finish_body(Rc::clone(worker), connection, exchange));
     }
     Conversation::Over(answer)
@@ -123,7 +122,7 @@ async fn finish_body<R: Runtime>(
 ) {
     let stream = &mut connection.stream;
     let reading = poll_fn(|cx| {
-        while !exchange.is_reusable() {
+        while exchange.may_become_reusable() && !exchange.is_reusable() {
             let mut buffer = [0; READ_SIZE];
             match stream.poll_read(cx, &mut buffer) {
                 Poll::Pending => return Poll::Pending,

@@ -196,6 +196,16 @@ fn bytes_behind_an_answer_cost_the_connection() {
 }
 
 #[test]
+fn a_server_that_will_close_is_not_waited_for() {
+    let bench = Bench::new(true);
+    bench
+        .server()
+        .bring(b"HTTP/1.0 200 OK\r\nAuth-Status: OK\r\nAuth-Server: 127.0.0.1\r\nAuth-Port: 1\r\n\r\n");
+    assert!(is_accepted(&bench.ask_now()));
+    assert_eq!((bench.free_slots(), bench.fake.turn()), (10, 0));
+}
+
+#[test]
 fn one_task_sweeps_however_often_the_pool_runs_dry() {
     let bench = Bench::new(true);
     let server = bench.server();
