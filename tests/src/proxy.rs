@@ -66,6 +66,11 @@ impl Proxy {
         command(program, folder.path()).arg("-t").output().unwrap()
     }
 
+    /// Runs `program` on a configuration that ends it at once.
+    pub fn run(program: Program, folder: &TempDir) -> Output {
+        command(program, folder.path()).output().unwrap()
+    }
+
     /// The folder with the configuration and the log.
     pub fn path(&self) -> &Path {
         self.folder.path()

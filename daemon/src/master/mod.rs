@@ -80,37 +80,34 @@ enum Stage {
 pub(crate) fn run(program: Program<'_>, plan: Plan) -> ExitCode {
     let say = |level, message: &str| (program.say)(&plan.log, level, message);
     let mut listening = Vec::new();
-    let wanted: Vec<_> = wanted(&plan);
-    if listener::open_all(&wanted, &mut listening, say).is_err() {
+    let opened = listener::open_all(&wanted(&plan), &mut listening, say);
+    let prepared = opened.and_then(|()| {
+        announce(program.name, &plan);
+        prepare(&plan).map_err(|message| say(Level::Emerg, &message))
+    });
+    let Ok((signals, shared, pid_file)) = prepared else {
         listening.iter().for_each(|listening| listener::forget(&listening.address));
         return ExitCode::FAILURE;
-    }
-    announce(program.name, &plan);
-    if plan.is_daemon
-        && let Err(error) = background::detach(&plan)
-    {
-        say(Level::Emerg, &error);
-        return ExitCode::FAILURE;
-    }
-    let prepared = Shared::new().and_then(|shared| Ok((shared, Signals::open()?)));
-    let (shared, signals) = match prepared {
-        Ok(prepared) => prepared,
-        Err(errno) => {
-            say(Level::Emerg, &format!("start failed {}", errno_text(errno as i32)));
-            return ExitCode::FAILURE;
-        }
-    };
-    let pid_file = match PidFile::create(&plan.pid_path) {
-        Ok(file) => file,
-        Err(error) => {
-            let path = plan.pid_path.display();
-            say(Level::Emerg, &format!("open() \"{path}\" failed {}", error_text(&error)));
-            return ExitCode::FAILURE;
-        }
     };
     let workers = Workers::new(program.start, shared);
     let master = Master { plan, program, listening, workers, pid_file, signals, stage: Stage::Serving };
     if master.plan.has_master { master.run() } else { master.run_alone() }
+}
+
+/// Leaves the terminal where that is wanted, and makes what a master has besides sockets.
+fn prepare(plan: &Plan) -> Result<(Signals, Shared, PidFile), String> {
+    let failed = |errno: Errno| format!("start failed {}", errno_text(errno as i32));
+    // First: whatever is sent to the process that goes on waits there until it is read.
+    let signals = Signals::open().map_err(failed)?;
+    if plan.is_daemon {
+        background::detach(plan)?;
+    }
+    let shared = Shared::new().map_err(failed)?;
+    let pid_file = PidFile::create(&plan.pid_path).map_err(|error| {
+        let path = plan.pid_path.display();
+        format!("open() \"{path}\" failed {}", error_text(&error))
+    })?;
+    Ok((signals, shared, pid_file))
 }
 
 fn wanted(plan: &Plan) -> Vec<(crate::runtime::Peer, listener::Options)> {

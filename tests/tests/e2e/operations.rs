@@ -138,6 +138,33 @@ on_both! {
         assert_eq!(proxy.await_exit().code(), Some(0));
     }
 
+    fn a_start_in_vain_leaves_no_socket_behind(program: Program) {
+        let folder = Proxy::folder();
+        let socket = folder.path().join("socket");
+        let mail = format!("auth_http 127.0.0.1:1; server {{ listen unix:{}; protocol imap; }}", socket.display());
+        Proxy::configure(&folder, "", &mail);
+        let file = folder.path().join("gatepost.conf");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replace("pid gatepost.pid;", "pid missing/gatepost.pid;")).unwrap();
+        let output = Proxy::run(program, &folder);
+        assert_eq!(output.status.code(), Some(1));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains("missing/gatepost.pid\" failed (2: No such file or directory)"), "{stderr}");
+        assert!(!socket.exists());
+    }
+
+    fn a_worker_inherits_nothing_but_listeners(program: Program) {
+        let setup = Plan::new(Protocol::Imap).start(program);
+        logged_in(&setup);
+        let sockets = |pid| -> std::collections::BTreeSet<_> {
+            let folder = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+            let targets = folder.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+            targets.filter(|target| target.to_string_lossy().starts_with("socket:")).collect()
+        };
+        let (master, worker) = (sockets(setup.proxy.pid()), sockets(setup.proxy.workers()[0]));
+        assert_eq!(master.intersection(&worker).count(), 1, "{master:?} {worker:?}");
+    }
+
     fn a_bad_configuration_starts_nothing(program: Program) {
         for (mail, message) in [
             ("server { listen 127.0.0.1:1; protocol imap; }", "no \"auth_http\" is defined for server in"),
