@@ -77,8 +77,9 @@ impl Workers {
                     channel: ours,
                 });
             }
-            Ok(((_, theirs), ForkResult::Child)) => {
-                // The other workers' channels are not this one's to hold open.
+            Ok(((ours, theirs), ForkResult::Child)) => {
+                // The master's ends are not a worker's to hold open.
+                drop(ours);
                 self.processes.clear();
                 // The sockets are the worker's to close when it stops to accept.
                 let listening = std::mem::take(listening);
