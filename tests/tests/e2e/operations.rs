@@ -97,7 +97,7 @@ on_both! {
 
     fn a_crashed_worker_is_replaced(program: Program) {
         let setup = Plan::new(Protocol::Imap).start(program);
-        let worker = setup.proxy.workers()[0];
+        let worker = setup.proxy.await_workers(1)[0];
         kill(worker, Signal::SIGKILL).unwrap();
         setup.proxy.await_log(&format!("worker process {worker} exited on signal 9"));
         logged_in(&setup);
@@ -161,7 +161,7 @@ on_both! {
             let targets = folder.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
             targets.filter(|target| target.to_string_lossy().starts_with("socket:")).collect()
         };
-        let (master, worker) = (sockets(setup.proxy.pid()), sockets(setup.proxy.workers()[0]));
+        let (master, worker) = (sockets(setup.proxy.pid()), sockets(setup.proxy.await_workers(1)[0]));
         assert_eq!(master.intersection(&worker).count(), 1, "{master:?} {worker:?}");
     }
 
