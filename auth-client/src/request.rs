@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use gatepost_protocol::auth::{AuthRequest, Credentials};
+use gatepost_protocol::client_certificate::ClientFacts;
 
 use crate::settings::Settings;
 use crate::wiped::WipedBuffer;
@@ -36,6 +37,9 @@ pub fn write(request: &AuthRequest, settings: &Settings, out: &mut WipedBuffer) 
         lines.raw("Auth-SSL", b"on");
         lines.raw_if_any("Auth-SSL-Protocol", tls.protocol.as_bytes());
         lines.raw_if_any("Auth-SSL-Cipher", tls.cipher.as_bytes());
+        if let Some(client) = &tls.client {
+            lines.client(client, settings);
+        }
     }
     for (name, value) in settings.headers() {
         lines.raw(name, value.as_bytes());
@@ -72,6 +76,19 @@ impl Lines<'_> {
         self.escaped("Auth-Pass", password);
         if let Some(salt) = salt {
             self.raw("Auth-Salt", salt.as_bytes());
+        }
+    }
+
+    /// What is known of the client by its certificate.
+    fn client(&mut self, client: &ClientFacts, settings: &Settings) {
+        self.raw("Auth-SSL-Verify", client.verdict().as_bytes());
+        let Some(certificate) = &client.certificate else { return };
+        self.raw_if_any("Auth-SSL-Subject", certificate.subject.as_bytes());
+        self.raw_if_any("Auth-SSL-Issuer", certificate.issuer.as_bytes());
+        self.raw_if_any("Auth-SSL-Serial", certificate.serial.as_bytes());
+        self.raw_if_any("Auth-SSL-Fingerprint", certificate.fingerprint.as_bytes());
+        if settings.client_certificate() {
+            self.escaped("Auth-SSL-Cert", certificate.pem().as_bytes());
         }
     }
 

@@ -11,6 +11,7 @@ pub struct Settings {
     host: Box<str>,
     headers: Vec<(Box<str>, Box<str>)>,
     keepalive: bool,
+    client_certificate: bool,
 }
 
 /// Why a value cannot be part of a request. The texts are for the operator.
@@ -49,7 +50,13 @@ impl Settings {
         if !is_visible(uri) {
             return Err(SettingsError::Uri(uri.to_owned()));
         }
-        Ok(Self { uri: path, host: host.into(), headers: Vec::new(), keepalive: false })
+        Ok(Self {
+            uri: path,
+            host: host.into(),
+            headers: Vec::new(),
+            keepalive: false,
+            client_certificate: false,
+        })
     }
 
     /// Adds the line `name: value` (`auth_http_header`) behind all others, in the order of the calls.
@@ -68,6 +75,13 @@ impl Settings {
     #[must_use]
     pub fn with_keepalive(mut self, keepalive: bool) -> Self {
         self.keepalive = keepalive;
+        self
+    }
+
+    /// Sends the client's certificate along, whole, where there is one (`auth_http_pass_client_cert`).
+    #[must_use]
+    pub fn with_client_certificate(mut self, client_certificate: bool) -> Self {
+        self.client_certificate = client_certificate;
         self
     }
 
@@ -90,6 +104,11 @@ impl Settings {
     pub fn keepalive(&self) -> bool {
         self.keepalive
     }
+
+    /// Whether the client's certificate is sent along.
+    pub fn client_certificate(&self) -> bool {
+        self.client_certificate
+    }
 }
 
 impl fmt::Debug for Settings {
@@ -101,6 +120,7 @@ impl fmt::Debug for Settings {
             .field("host", &self.host)
             .field("headers", &names)
             .field("keepalive", &self.keepalive)
+            .field("client_certificate", &self.client_certificate)
             .finish()
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use gatepost_auth_client::{Exchange, Settings, WipedBuffer, write};
 use gatepost_protocol::address::{ClientAddr, ProxyAddresses};
 use gatepost_protocol::auth::{AuthRequest, Credentials, Envelope};
+use gatepost_protocol::client_certificate::{ClientCertificate, ClientFacts, VerifyFailure};
 use gatepost_protocol::config::Protocol;
 use gatepost_protocol::secret::Secret;
 use gatepost_protocol::transport::TlsFacts;
@@ -28,7 +29,13 @@ fn plain(login: &[u8], password: &[u8]) -> Credentials {
 }
 
 fn tls() -> TlsFacts {
-    TlsFacts { protocol: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384", server_name: None, alpn: None }
+    TlsFacts {
+        protocol: "TLSv1.3",
+        cipher: "TLS_AES_256_GCM_SHA384",
+        server_name: None,
+        alpn: None,
+        client: None,
+    }
 }
 
 fn settings() -> Settings {
@@ -183,6 +190,49 @@ X-Auth-Key: secret key
 X-Empty: 
 ";
     assert_written(&request, &settings, expected);
+}
+
+#[test]
+fn client_certificates() {
+    let mut certificate = ClientCertificate {
+        failure: None,
+        subject: "CN=J\\C3\\B6rg %,O=Example".into(),
+        issuer: "CN=My CA".into(),
+        serial: "12AB".into(),
+        fingerprint: "00112233445566778899aabbccddeeff00112233".into(),
+        common_name: None,
+        der: [0; 3].into(),
+    };
+    let written = |certificate: Option<&ClientCertificate>, settings: &Settings, expected: &str| {
+        let client = ClientFacts { certificate: certificate.cloned().map(Arc::new), resumed: false };
+        let mut request = request(Protocol::Imap, plain(b"a", b"b"));
+        request.tls = Some(TlsFacts { client: Some(client), ..tls() });
+        let mut buffer = WipedBuffer::new();
+        write(&request, settings, &mut buffer);
+        let text = String::from_utf8_lossy(&buffer).replace("\r\n", "\n");
+        assert_eq!(text.split_once("GCM_SHA384\n").unwrap().1, expected);
+    };
+    written(None, &settings(), "Auth-SSL-Verify: NONE\n\n");
+    let facts = "\
+Auth-SSL-Subject: CN=J\\C3\\B6rg %,O=Example
+Auth-SSL-Issuer: CN=My CA
+Auth-SSL-Serial: 12AB
+Auth-SSL-Fingerprint: 00112233445566778899aabbccddeeff00112233
+";
+    written(Some(&certificate), &settings(), &format!("Auth-SSL-Verify: SUCCESS\n{facts}\n"));
+    certificate.failure =
+        Some(VerifyFailure { code: 18, reason: "self-signed certificate", is_unknown_issuer: true });
+    let verdict = "Auth-SSL-Verify: FAILED:self-signed certificate\n";
+    let pem = "-----BEGIN%20CERTIFICATE-----%0AAAAA%0A-----END%20CERTIFICATE-----%0A";
+    let mut settings = settings().with_client_certificate(true);
+    settings.add_header("X-Key", "k").unwrap();
+    let expected = format!("{verdict}{facts}Auth-SSL-Cert: {pem}\nX-Key: k\n\n");
+    written(Some(&certificate), &settings, &expected);
+    let unreadable =
+        ClientCertificate { subject: "".into(), issuer: "".into(), serial: "".into(), ..certificate };
+    let fingerprint = facts.lines().last().unwrap();
+    let expected = format!("{verdict}{fingerprint}\nAuth-SSL-Cert: {pem}\nX-Key: k\n\n");
+    written(Some(&unreadable), &settings, &expected);
 }
 
 #[test]

@@ -218,6 +218,7 @@ pub(crate) fn server() -> Server {
         tls: None,
         pass_error_message: false,
         proxy_protocol: ProxyProtocol::Off,
+        verify_client: None,
         real_ip_from: Vec::new(),
     }
 }

@@ -48,6 +48,7 @@ pub(crate) fn listener(protocol: Protocol, letters: &[u8]) -> Listener {
             (true, false) => ProxyProtocol::V1,
             (false, false) => ProxyProtocol::Off,
         },
+        verify_client: None,
         real_ip_from: vec![Network::Inet { address: [0, 0, 0, 0].into(), prefix: 0 }],
     };
     Listener { server: Arc::new(server), ssl, proxy_protocol: has(b'p') }

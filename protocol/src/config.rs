@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::client_certificate::ClientVerification;
 use crate::{imap, pop3, smtp};
 
 /// The mail protocols, as `protocol` and `Auth-Protocol` spell them.
@@ -71,6 +72,8 @@ pub struct Server {
     pub starttls: StartTls,
     /// TLS towards clients: present if a `listen ... ssl` or `starttls on|only` needs it.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// `ssl_verify_client`; `None` is `off`. Goes with a `tls` that asks for certificates.
+    pub verify_client: Option<ClientVerification>,
     /// `proxy_pass_error_message`.
     pub pass_error_message: bool,
     /// `proxy_protocol`: the header sent to backends.

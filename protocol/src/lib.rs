@@ -60,6 +60,7 @@
 pub mod action;
 pub mod address;
 pub mod auth;
+pub mod client_certificate;
 pub mod config;
 mod deadline;
 pub mod dns;

@@ -4,9 +4,15 @@ mod support;
 #[path = "support/tls.rs"]
 mod tls;
 
+use std::sync::Arc;
+
 use gatepost_protocol::action::{Action, Side};
+use gatepost_protocol::client_certificate::{
+    ClientCertificate, ClientVerification, ClientVerifier, VerifyClient,
+};
 use gatepost_protocol::config::{Listener, Server, StartTls};
 use gatepost_protocol::event::{Event, Stage};
+use rustls::pki_types::CertificateDer;
 use support::server::{imap, listener, pop3, smtp};
 use support::transcript::{check, order};
 use support::{Driver, SECOND};
@@ -40,6 +46,55 @@ fn implicit_tls_covers_greeting_login_and_relay() {
         driver.input(Side::Backend, b"* 1 EXISTS\r\n");
         assert_eq!(client.exchange(&mut driver), "* 1 EXISTS\r\n");
     }
+}
+
+/// Must not be needed: the clients of these tests have no certificate.
+#[derive(Debug)]
+struct NoVerifier;
+
+impl ClientVerifier for NoVerifier {
+    fn verify(&self, chain: &[CertificateDer<'_>], _: u64) -> ClientCertificate {
+        panic!("{chain:?}")
+    }
+}
+
+#[test]
+fn a_missing_certificate_is_told_under_tls() {
+    let required = |server: Server, policy| {
+        let verification = ClientVerification { policy, verifier: Arc::new(NoVerifier) };
+        Server { verify_client: Some(verification), ..server }
+    };
+    for (server, starttls, positive, expected) in [
+        (
+            imap(StartTls::On),
+            "a STARTTLS\r\n",
+            "* OK IMAP4 ready\r\n",
+            "* BYE No required SSL certificate\r\n",
+        ),
+        (pop3(StartTls::On), "STLS\r\n", "+OK POP3 ready\r\n", "-ERR No required SSL certificate\r\n"),
+        (smtp(StartTls::On), "EHLO a\r\nSTARTTLS\r\n", "220 ", "421 4.7.1 No required SSL certificate\r\n"),
+    ] {
+        let optional = implicit(required(server.clone(), VerifyClient::Optional));
+        let mut driver = Driver::open(&optional);
+        assert!(TlsClient::new(usize::MAX).say(b"", &mut driver).starts_with(positive));
+
+        let server = required(server, VerifyClient::Required);
+        let mut driver = Driver::open(&implicit(server.clone()));
+        assert_eq!(TlsClient::new(usize::MAX).say(b"", &mut driver), expected, "no greeting");
+        assert_eq!(driver.take_actions()[1..], turned_away(Stage::Handshaking));
+
+        let mut driver = Driver::open(&secured(server));
+        driver.input(Side::Client, starttls.as_bytes());
+        driver.take_client();
+        driver.take_actions();
+        // What comes right behind the handshake is not heard.
+        assert_eq!(TlsClient::new(usize::MAX).say(b"NOOP\r\n", &mut driver), expected);
+        assert_eq!(driver.take_actions(), turned_away(Stage::StartingTls));
+    }
+}
+
+fn turned_away(stage: Stage) -> [Action; 3] {
+    [Action::Log(Event::NoCertificate, Some(stage)), Action::Close(Side::Client), Action::Finish]
 }
 
 /// A session that relays under TLS, and its client.

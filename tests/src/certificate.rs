@@ -6,6 +6,8 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::Identity;
+
 /// A P-256 certificate for `localhost`, with its key, as files in a test's folder.
 #[derive(Debug)]
 pub struct Certificate {
@@ -29,14 +31,25 @@ impl Certificate {
 
     /// A TLS client that accepts this certificate and no other.
     pub fn client(&self, versions: &[&'static rustls::SupportedProtocolVersion]) -> Arc<ClientConfig> {
+        self.client_as(None, versions)
+    }
+
+    /// The same, which presents a certificate of its own when it is asked for one.
+    pub fn client_as(
+        &self,
+        identity: Option<&Identity>,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Arc::new(config)
+            .with_root_certificates(roots);
+        Arc::new(match identity.cloned() {
+            None => config.with_no_client_auth(),
+            Some(Identity { chain, key }) => config.with_client_auth_cert(chain, key).unwrap(),
+        })
     }
 }

@@ -172,6 +172,14 @@ impl Client {
         }
     }
 
+    /// Whether TLS resumed an earlier session. Known once something was read.
+    pub fn is_resumed(&self) -> bool {
+        match &self.wire {
+            Wire::Plain(_) => false,
+            Wire::Tls(stream) => stream.conn.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+        }
+    }
+
     fn fill(&mut self) -> usize {
         let mut chunk = [0; 16 * 1024];
         let read = match &mut self.wire {

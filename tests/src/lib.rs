@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "panicking is how a test harness fails")]
 
 mod auth_server;
+mod authority;
 pub mod backend;
 mod certificate;
 mod client;
@@ -17,6 +18,7 @@ mod proxy;
 pub mod real;
 
 pub use auth_server::{AuthAnswer, AuthServer, Request};
+pub use authority::{Authority, Identity};
 pub use certificate::Certificate;
 pub use client::Client;
 pub use loopback::Loopback;

@@ -1,6 +1,12 @@
 //! Certificates and keys, and the TLS settings made of them.
 
+mod attributes;
 mod chooser;
+mod clients;
+mod failure;
+mod name;
+mod read;
+mod request;
 mod tickets;
 
 use std::fmt;
@@ -18,6 +24,8 @@ use rustls::version::{TLS12, TLS13};
 use thiserror::Error;
 
 use self::chooser::Chooser;
+pub(crate) use self::clients::{ClientSettings, Clients};
+use self::request::AskForCertificate;
 use self::tickets::Tickets;
 use crate::log::lines::error_text;
 
@@ -39,6 +47,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) alpn: &'static str,
     /// Random bytes that the workers share: any of them reads the tickets of the others.
     pub(crate) seed: &'a [u8; 32],
+    /// `ssl_verify_client`, unless it is `off`.
+    pub(crate) clients: Option<&'a Clients>,
 }
 
 /// Where PEM text is. Prints as messages name it.
@@ -75,6 +85,10 @@ pub(crate) enum CertificateError {
     Certificate(Certificates, String),
     #[error("cannot load certificate key \"{0}\": {1}")]
     Key(Certificates, String),
+    #[error("failed to load \"{0}\": {1}")]
+    Authority(Certificates, String),
+    #[error("cannot load CRL \"{0}\": {1}")]
+    Crl(Certificates, String),
     #[error("SSL_CTX_use_PrivateKey(\"{0}\") failed (SSL: key values mismatch)")]
     Mismatch(Certificates, Certificates),
     #[error("cannot set up TLS: {0}")]
@@ -88,7 +102,9 @@ impl CertificateError {
             Self::Mismatch(_, certificates) => {
                 Some(format!("it is not the key of the first certificate in \"{certificates}\""))
             }
-            Self::Certificate(..) | Self::Key(..) | Self::Tls(_) => None,
+            Self::Certificate(..) | Self::Key(..) | Self::Authority(..) | Self::Crl(..) | Self::Tls(_) => {
+                None
+            }
         }
     }
 }
@@ -116,13 +132,21 @@ pub(crate) fn server_config(
         (true, false) => &[&TLS12],
         (false, _) => &[&TLS13],
     };
-    // Sessions resume only where they could have begun: the certificates are part of what tickets are sealed with.
-    let identity: Vec<&[u8]> = keys.iter().flat_map(|key| key.cert.iter().map(AsRef::as_ref)).collect();
+    // Sessions resume only where they could have begun: the certificates, and what clients are asked for, are part of
+    // what tickets are sealed with.
+    let mut identity: Vec<&[u8]> = keys.iter().flat_map(|key| key.cert.iter().map(AsRef::as_ref)).collect();
+    identity.extend(settings.clients.iter().flat_map(|clients| clients.identity.iter().map(Vec::as_slice)));
     let tickets = Tickets::new(settings.seed, &identity, settings.session_timeout, provider.secure_random);
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(Chooser::new(keys)));
+    let algorithms = provider.signature_verification_algorithms;
+    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
+    let builder = match settings.clients {
+        None => builder.with_no_client_auth(),
+        Some(clients) => {
+            let names = Arc::clone(&clients.names);
+            builder.with_client_cert_verifier(Arc::new(AskForCertificate { names, algorithms }))
+        }
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(Chooser::new(keys)));
     config.alpn_protocols = vec![settings.alpn.into()];
     config.ignore_client_order = settings.prefers_own_ciphers;
     config.session_storage = match settings.cached_sessions {

@@ -25,6 +25,7 @@ fn settings(certificate: &str, key: &str) -> Settings<'static> {
         session_timeout: Duration::from_secs(300),
         alpn: "imap",
         seed: &[7; 32],
+        clients: None,
     }
 }
 

@@ -43,7 +43,7 @@ struct Chain {
 }
 
 impl Tickets {
-    /// The chain that `seed` begins for the server with these certificates.
+    /// The chain that `seed` begins for the server with this identity: its certificates, and whose it trusts.
     pub(super) fn new(
         seed: &[u8; 32],
         identity: &[&[u8]],
@@ -52,7 +52,11 @@ impl Tickets {
     ) -> Self {
         let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, seed));
         context.update(b"MAIL");
-        identity.iter().for_each(|part| context.update(part));
+        for part in identity {
+            // With lengths, so that no two lists look the same.
+            context.update(&part.len().to_be_bytes());
+            context.update(part);
+        }
         let timeout = timeout.min(LONGEST_LIFETIME);
         let period_seconds = timeout.max(SHORTEST_PERIOD).as_secs();
         let current = key_from(&context.sign());

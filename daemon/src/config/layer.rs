@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gatepost_protocol::client_certificate::VerifyClient;
 use gatepost_protocol::config::{Network, ProxyProtocol, StartTls};
 
 use super::Resolver;
@@ -64,10 +65,15 @@ layer! {
 
         starttls: (StartTls, Place),
         ssl: bool,
+        ssl_client_certificate: String,
+        ssl_crl: String,
         ssl_prefer_server_ciphers: bool,
         ssl_session_cache: SessionCache,
         ssl_session_timeout: Duration,
         ssl_session_tickets: bool,
+        ssl_trusted_certificate: String,
+        ssl_verify_client: Option<VerifyClient>,
+        ssl_verify_depth: usize,
         so_keepalive: bool,
     }
     lists {

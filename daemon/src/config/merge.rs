@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatepost_protocol::client_certificate::{ClientVerification, VerifyClient};
 use gatepost_protocol::config::{Listener, Mail, Protocol, ProxyProtocol, Server, StartTls};
 use gatepost_protocol::event::Level;
 use gatepost_protocol::sasl::{Mechanism, Mechanisms};
@@ -17,7 +18,7 @@ use super::mail::tls::TlsProtocol;
 use super::mail::{MailBlock, ServerBlock};
 use super::reader::Reader;
 use super::{AuthServer, Bind, Config, Listen, LogTarget, LogTo, MailServer, Main, Request};
-use crate::certificates::{self, Certificates};
+use crate::certificates::{self, CertificateError, Certificates, ClientSettings, Clients};
 use crate::listener::{Keepalive, Options};
 use crate::log::lines::peer_text;
 
@@ -58,7 +59,7 @@ fn merge(
     block: &ServerBlock,
     layer: &Layer,
     protocol: Protocol,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Tls>,
 ) -> Result<Merged, Error> {
     let engine = Arc::new(engine(reader, layer, protocol, tls));
     let missing = || Error::new("no \"auth_http\" is defined for server", block.place.clone());
@@ -81,18 +82,14 @@ fn merge(
     Ok(Merged { server, listens: block.listens.iter().map(listen).collect() })
 }
 
-fn engine(
-    reader: &Reader<'_>,
-    layer: &Layer,
-    protocol: Protocol,
-    tls: Option<Arc<rustls::ServerConfig>>,
-) -> Server {
+fn engine(reader: &Reader<'_>, layer: &Layer, protocol: Protocol, tls: Option<Tls>) -> Server {
     let name = server_name(reader, layer);
     let client_buffer = match protocol {
         Protocol::Imap => layer.imap_client_buffer,
         Protocol::Pop3 => layer.pop3_client_buffer,
         Protocol::Smtp => layer.smtp_client_buffer,
     };
+    let (tls, verify_client) = tls.map_or((None, None), |tls| (Some(tls.config), tls.verify_client));
     Server {
         mail: protocol_settings(layer, protocol, &name),
         name,
@@ -106,6 +103,7 @@ fn engine(
         proxy_buffer: layer.proxy_buffer.unwrap_or(PAGE),
         starttls: starttls(layer),
         tls,
+        verify_client,
         pass_error_message: layer.proxy_pass_error_message.unwrap_or(false),
         proxy_protocol: layer.proxy_protocol.unwrap_or(ProxyProtocol::Off),
         real_ip_from: layer.set_real_ip_from.clone(),
@@ -163,7 +161,11 @@ fn offered(methods: &[Method]) -> Mechanisms {
 
 fn auth_server(layer: &Layer) -> Option<AuthServer> {
     let auth = layer.auth_http.as_ref()?;
-    let mut settings = auth.settings.clone().with_keepalive(layer.auth_http_keepalive.unwrap_or(false));
+    let mut settings = auth
+        .settings
+        .clone()
+        .with_keepalive(layer.auth_http_keepalive.unwrap_or(false))
+        .with_client_certificate(layer.auth_http_pass_client_cert.unwrap_or(false));
     for (name, value) in &layer.auth_http_header {
         // Checked when it was read.
         settings.add_header(name, value).ok()?;
@@ -172,7 +174,6 @@ fn auth_server(layer: &Layer) -> Option<AuthServer> {
         settings,
         text: peer_text(auth.addresses.first()?).into(),
         addresses: auth.addresses.clone(),
-        pass_client_cert: layer.auth_http_pass_client_cert.unwrap_or(false),
     })
 }
 
@@ -196,6 +197,12 @@ fn is_ssl(own: bool, layer: &Layer) -> bool {
     own || layer.ssl == Some(true)
 }
 
+/// TLS of one server.
+struct Tls {
+    config: Arc<rustls::ServerConfig>,
+    verify_client: Option<ClientVerification>,
+}
+
 /// TLS of one server, if it uses any.
 fn tls(
     reader: &Reader<'_>,
@@ -203,7 +210,7 @@ fn tls(
     layer: &Layer,
     protocol: Protocol,
     seed: &[u8; 32],
-) -> Result<Option<Arc<rustls::ServerConfig>>, Error> {
+) -> Result<Option<Tls>, Error> {
     let Some((mode, place)) = tls_mode(block, layer) else { return Ok(None) };
     let (certificates, keys) = (&layer.ssl_certificate, &layer.ssl_certificate_key);
     let missing = |what: String| Err(Error::new(what, place.clone()));
@@ -227,6 +234,7 @@ fn tls(
     if !tls12 && !tls13 {
         return missing("\"ssl_protocols\" has neither \"TLSv1.2\" nor \"TLSv1.3\"".into());
     }
+    let clients = clients(reader, layer)?;
     let pairs = certificates.iter().zip(keys);
     let settings = certificates::Settings {
         pairs: pairs.map(|(certificate, key)| (named(reader, certificate), named(reader, key))).collect(),
@@ -238,12 +246,34 @@ fn tls(
         session_timeout: layer.ssl_session_timeout.unwrap_or(MINUTE * 5),
         alpn: protocol.name(),
         seed,
+        clients: clients.as_ref(),
     };
-    let read = |path: &std::path::Path| reader.environment.read(path);
-    certificates::server_config(&settings, &read).map(Some).map_err(|error| {
-        let hint = error.hint();
-        Error::nowhere(error.to_string()).with_hint(hint)
-    })
+    let config =
+        certificates::server_config(&settings, &|path| reader.environment.read(path)).map_err(cannot_load)?;
+    Ok(Some(Tls { config, verify_client: clients.map(|clients| clients.verification) }))
+}
+
+/// `ssl_verify_client` and what goes with it.
+fn clients(reader: &Reader<'_>, layer: &Layer) -> Result<Option<Clients>, Error> {
+    let Some(policy) = layer.ssl_verify_client.flatten() else { return Ok(None) };
+    let from = |text: &Option<String>| text.as_ref().map(|text| named(reader, text));
+    let settings = ClientSettings {
+        policy,
+        named: from(&layer.ssl_client_certificate),
+        trusted: from(&layer.ssl_trusted_certificate),
+        crl: from(&layer.ssl_crl),
+        depth: layer.ssl_verify_depth.unwrap_or(1),
+    };
+    if policy != VerifyClient::OptionalNoCa && settings.named.is_none() && settings.trusted.is_none() {
+        let message = "no ssl_client_certificate or ssl_trusted_certificate for ssl_verify_client";
+        return Err(Error::nowhere(message));
+    }
+    Clients::load(&settings, &|path| reader.environment.read(path)).map(Some).map_err(cannot_load)
+}
+
+fn cannot_load(error: CertificateError) -> Error {
+    let hint = error.hint();
+    Error::nowhere(error.to_string()).with_hint(hint)
 }
 
 /// Which directive asks for TLS, and where: the last `listen ... ssl`, else `starttls`.

@@ -116,8 +116,6 @@ pub struct AuthServer {
     pub addresses: Vec<Peer>,
     /// The first address as logs show it.
     pub text: Box<str>,
-    /// `auth_http_pass_client_cert`.
-    pub pass_client_cert: bool,
 }
 
 /// `resolver`.

@@ -47,6 +47,7 @@ use self::reply::{
 };
 use self::scan::Announcement;
 use crate::auth::{Credentials, Refusal};
+use crate::client_certificate::CertificateFault;
 use crate::config::{Mail, Server, StartTls};
 use crate::event::Event;
 use crate::machine::{BackendLogin, Context, Expect, Step};
@@ -189,6 +190,11 @@ impl Machine {
     /// The worker stops.
     pub(crate) fn on_shutdown(&self, context: &mut Context<'_>) {
         answer(None, b"BYE server shutting down", context);
+    }
+
+    /// The client's certificate is bad or missing; no greeting, and the session closes.
+    pub(crate) fn on_certificate_fault(&mut self, fault: CertificateFault, context: &mut Context<'_>) {
+        answer(None, format!("BYE {}", fault.text()).as_bytes(), context);
     }
 
     /// Bytes in clear lay behind STARTTLS; the session takes the positive reply back, sends this one and closes.

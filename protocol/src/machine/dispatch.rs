@@ -1,6 +1,7 @@
 //! The three protocols behind one face: what the session calls.
 
 use crate::auth::Refusal;
+use crate::client_certificate::CertificateFault;
 use crate::config::{Mail, Server};
 use crate::machine::{BackendContext, BackendLogin, BackendStep, Context, Expect, Step};
 use crate::{imap, pop3, smtp};
@@ -104,6 +105,11 @@ impl Machine {
     /// Bytes in clear lay behind STARTTLS, whose positive reply is taken back; the session closes.
     pub(crate) fn on_plaintext_after_starttls(&mut self, context: &mut Context<'_>) {
         each!(self, machine => machine.on_plaintext_after_starttls(context));
+    }
+
+    /// The client's certificate is bad or missing; the session closes.
+    pub(crate) fn on_certificate_fault(&mut self, fault: CertificateFault, context: &mut Context<'_>) {
+        each!(self, machine => machine.on_certificate_fault(fault, context));
     }
 
     /// The handshake is complete: nothing said in clear counts any more.

@@ -34,6 +34,7 @@ pub use settings::Settings;
 
 use self::command::{Command, Verb, verb_of};
 use crate::auth::{Credentials, Refusal};
+use crate::client_certificate::CertificateFault;
 use crate::config::{Mail, Server, StartTls};
 use crate::event::Event;
 use crate::machine::{BackendLogin, Context, Expect, Step};
@@ -140,6 +141,11 @@ impl Machine {
 
     /// The worker stops; the same silence.
     pub(crate) fn on_shutdown(&mut self, _context: &mut Context<'_>) {}
+
+    /// The client's certificate is bad or missing; no greeting, and the session closes.
+    pub(crate) fn on_certificate_fault(&mut self, fault: CertificateFault, context: &mut Context<'_>) {
+        context.reply.extend_from_slice(format!("-ERR {}\r\n", fault.text()).as_bytes());
+    }
 
     /// Bytes in clear lay behind STLS; the session takes the positive reply back, sends this one and closes.
     pub(crate) fn on_plaintext_after_starttls(&mut self, context: &mut Context<'_>) {

@@ -175,6 +175,7 @@ mod tests {
                 cipher: "TLS_AES_128_GCM_SHA256",
                 server_name: Some("mail.example".into()),
                 alpn: None,
+                client: None,
             };
             let version = if binary { ProxyProtocol::V2 } else { ProxyProtocol::V1 };
             let mut bytes = Vec::new();

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::crc32c::crc32c;
 use super::{Addresses, Parsed};
 use crate::address::ProxyAddresses;
+use crate::client_certificate::ClientFacts;
 use crate::event::Event;
 use crate::transport::TlsFacts;
 
@@ -141,9 +142,21 @@ fn write_tls(tls: &TlsFacts, out: &mut Vec<u8>) {
     if let Some(alpn) = &tls.alpn {
         write_field(ALPN, alpn.as_bytes(), out);
     }
-    let mut ssl = vec![CLIENT_SSL];
-    ssl.extend_from_slice(&NOT_VERIFIED.to_be_bytes());
+    let certificate = tls.client.as_ref().and_then(|client| client.certificate.as_ref());
+    let mut flags = CLIENT_SSL;
+    if certificate.is_some() {
+        let is_resumed = tls.client.as_ref().is_some_and(|client| client.resumed);
+        flags |= if is_resumed { CLIENT_CERT_SESS } else { CLIENT_CERT_SESS | CLIENT_CERT_CONN };
+    }
+    let mut ssl = vec![flags];
+    let verify = tls.client.as_ref().map_or(NOT_VERIFIED, ClientFacts::code);
+    ssl.extend_from_slice(&verify.to_be_bytes());
     write_field(SSL_VERSION, tls.protocol.as_bytes(), &mut ssl);
+    if let Some(name) = certificate.and_then(|certificate| certificate.common_name.as_deref())
+        && name.len() <= LONGEST_NAME
+    {
+        write_field(SSL_CN, name.as_bytes(), &mut ssl);
+    }
     write_field(SSL_CIPHER, tls.cipher.as_bytes(), &mut ssl);
     write_field(SSL, &ssl, out);
 }
@@ -179,17 +192,27 @@ const AUTHORITY: u8 = 0x02;
 const CRC32C: u8 = 0x03;
 const SSL: u8 = 0x20;
 const SSL_VERSION: u8 = 0x21;
+const SSL_CN: u8 = 0x22;
 const SSL_CIPHER: u8 = 0x23;
-/// `PP2_CLIENT_SSL`: the client came over TLS; no bit for a client certificate.
+/// `PP2_CLIENT_SSL`: the client came over TLS.
 const CLIENT_SSL: u8 = 1;
+/// `PP2_CLIENT_CERT_CONN`: it presented a certificate on this connection.
+const CLIENT_CERT_CONN: u8 = 2;
+/// `PP2_CLIENT_CERT_SESS`: it presented a certificate on this connection or on the one whose session was resumed.
+const CLIENT_CERT_SESS: u8 = 4;
 /// The client presented no certificate that was verified.
 const NOT_VERIFIED: u32 = 1;
 /// Room for every name of a host (253 bytes) and of an ALPN protocol (255 bytes).
 const FIELD_LIMIT: usize = 1024;
+/// Room for every common name (RFC 5280: 64 characters); the TLS field stays within `FIELD_LIMIT`.
+const LONGEST_NAME: usize = 256;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::client_certificate::{ClientCertificate, VerifyFailure};
 
     fn hex(text: &str) -> Vec<u8> {
         data_encoding::HEXLOWER.decode(text.replace(' ', "").as_bytes()).unwrap()
@@ -301,6 +324,7 @@ mod tests {
             cipher: "TLS_AES_256_GCM_SHA384",
             server_name: Some("mx.example".into()),
             alpn: Some("imap".into()),
+            client: None,
         };
         let mut out = Vec::new();
         write(Addresses::Unknown, Some(&tls), &mut out);
@@ -316,5 +340,41 @@ mod tests {
             header(0x20, 0, &[&fields[..], &[0; 4]].concat()).split_last_chunk::<4>().unwrap().0
         );
         assert_eq!(sum, crc32c(&[without_sum, &[0; 4]].concat()).to_be_bytes());
+    }
+
+    #[test]
+    fn client_certificates_are_flags_a_verdict_and_a_name() {
+        let certificate = |failure, name: &str| {
+            Arc::new(ClientCertificate {
+                failure,
+                subject: "".into(),
+                issuer: "".into(),
+                serial: "".into(),
+                fingerprint: "".into(),
+                common_name: Some(name.into()),
+                der: Box::default(),
+            })
+        };
+        let stranger = VerifyFailure { code: 21, reason: "unable", is_unknown_issuer: true };
+        for (certificate, resumed, expected) in [
+            (None, true, b"\x01\x00\x00\x00\x01\x21\x00\x01v\x23\x00\x01c".to_vec()),
+            (
+                Some(certificate(None, "joe")),
+                false,
+                b"\x07\x00\x00\x00\x00\x21\x00\x01v\x22\x00\x03joe\x23\x00\x01c".to_vec(),
+            ),
+            (
+                Some(certificate(Some(stranger), &"x".repeat(257))),
+                true,
+                b"\x05\x00\x00\x00\x15\x21\x00\x01v\x23\x00\x01c".to_vec(),
+            ),
+        ] {
+            let client = Some(ClientFacts { certificate, resumed });
+            let tls = TlsFacts { protocol: "v", cipher: "c", server_name: None, alpn: None, client };
+            let mut out = Vec::new();
+            write(Addresses::Unknown, Some(&tls), &mut out);
+            assert_eq!(out[FIXED..FIXED + 3], [SSL, 0, expected.len() as u8]);
+            assert_eq!(out[FIXED + 3..FIXED + 3 + expected.len()], expected);
+        }
     }
 }

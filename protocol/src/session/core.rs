@@ -40,6 +40,8 @@ pub(super) struct Core {
     /// Login attempts so far.
     pub(super) attempts: u32,
     challenges: Challenges,
+    /// When the session began, in seconds since 1970.
+    pub(super) unix_time: u64,
     pub(super) deadlines: Deadlines,
     pub(super) actions: ActionQueue,
     /// An action that takes time waits for its completion.
@@ -71,6 +73,7 @@ impl Core {
             errors: 0,
             attempts: 0,
             challenges: Challenges::new(origin.entropy, origin.unix_time),
+            unix_time: origin.unix_time,
             deadlines: Deadlines::default(),
             actions: ActionQueue::default(),
             is_waiting: false,

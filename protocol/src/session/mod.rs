@@ -238,12 +238,27 @@ impl Session {
             return self.tls_failed(error.to_string().into());
         }
         if was_handshaking && self.client.is_secured() {
-            self.core.tls = self.client.facts();
-            self.advance(|phase, core| phase.on_secured(core, now));
+            self.handshake_done(now);
         }
         if self.client.is_closed_by_peer() && !self.core.client_ended {
             self.advance(|phase, core| phase.on_client_eof(core));
         }
+    }
+
+    fn handshake_done(&mut self, now: Instant) {
+        let mut facts = self.client.facts();
+        let mut fault = None;
+        if let (Some(facts), Some(verification)) = (&mut facts, &self.core.server.verify_client) {
+            let chain = self.client.peer_certificates();
+            let client = verification.examine(chain, self.client.is_resumed(), self.core.unix_time);
+            fault = verification.fault(&client);
+            facts.client = Some(client);
+        }
+        self.core.tls = facts;
+        self.advance(|phase, core| match fault {
+            Some(fault) => opening::on_certificate_fault(fault, core),
+            None => phase.on_secured(core, now),
+        });
     }
 
     fn receive_from_backend(&mut self, wire: &mut [u8], now: Instant, out: &mut Output) {

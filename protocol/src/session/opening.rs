@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::action::{Action, DnsError, LookupFailure};
 use crate::address::ProxyAddresses;
+use crate::client_certificate::CertificateFault;
 use crate::config::{Mail, Protocol};
 use crate::deadline::Timer;
 use crate::event::{Event, Stage};
@@ -66,6 +67,16 @@ fn begin(core: &mut Core, now: Instant) -> Phase {
         return Phase::Handshake;
     }
     start_mail(core, now)
+}
+
+/// The handshake is complete, and the client is not one that may come in (spec/protocols.md section 5.1).
+pub(super) fn on_certificate_fault(fault: CertificateFault, core: &mut Core) -> Phase {
+    core.log(match fault {
+        CertificateFault::Refused(failure) => Event::CertificateRefused(failure.to_string().into()),
+        CertificateFault::Missing => Event::NoCertificate,
+    });
+    core.ask(|machine, context| machine.on_certificate_fault(fault, context));
+    core.close()
 }
 
 /// TLS, if any, is established: an SMTP client's name comes first, the others are greeted.

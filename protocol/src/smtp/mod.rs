@@ -38,6 +38,7 @@ pub use settings::{Settings, Xclient};
 
 use self::command::{Command, Verb, verb_of};
 use crate::auth::{Credentials, Envelope, Refusal};
+use crate::client_certificate::CertificateFault;
 use crate::config::{Mail, Server, StartTls};
 use crate::event::Event;
 use crate::machine::{BackendLogin, Context, Expect, Step};
@@ -154,6 +155,11 @@ impl Machine {
     pub(crate) fn on_shutdown(&mut self, context: &mut Context<'_>) {
         let line = format!("421 4.3.2 {} shutting down\r\n", context.server.name);
         context.reply.extend_from_slice(line.as_bytes());
+    }
+
+    /// The client's certificate is bad or missing; no greeting, and the session closes.
+    pub(crate) fn on_certificate_fault(&mut self, fault: CertificateFault, context: &mut Context<'_>) {
+        context.reply.extend_from_slice(format!("421 4.7.1 {}\r\n", fault.text()).as_bytes());
     }
 
     /// Bytes in clear lay behind STARTTLS; the session takes the positive reply back, sends this one and closes.

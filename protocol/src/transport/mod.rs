@@ -14,9 +14,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use rustls::pki_types::CertificateDer;
 
 use self::tls::Tls;
 pub(crate) use self::tls::TlsError;
+use crate::client_certificate::ClientFacts;
 
 /// Facts of an established TLS session with the client, as the auth request and the PROXY header show them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub struct TlsFacts {
     pub server_name: Option<Box<str>>,
     /// The protocol chosen by ALPN.
     pub alpn: Option<Box<str>>,
+    /// What is known of the client itself; `None` with `ssl_verify_client off`.
+    pub client: Option<ClientFacts>,
 }
 
 /// The protection of one leg.
@@ -135,7 +139,23 @@ impl Transport {
         }
     }
 
-    /// What was negotiated, once the handshake has finished.
+    /// The chain that the client presented, in this connection or in the one whose session it resumes.
+    pub(crate) fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        match self {
+            Self::Plain => None,
+            Self::Tls(tls) => tls.peer_certificates(),
+        }
+    }
+
+    /// Whether the handshake resumed an earlier session.
+    pub(crate) fn is_resumed(&self) -> bool {
+        match self {
+            Self::Plain => false,
+            Self::Tls(tls) => tls.is_resumed(),
+        }
+    }
+
+    /// What was negotiated, once the handshake has finished; of the client itself, nothing yet.
     pub(crate) fn facts(&self) -> Option<TlsFacts> {
         match self {
             Self::Plain => None,

@@ -5,11 +5,12 @@ use std::mem;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use rustls::pki_types::CertificateDer;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
 };
-use rustls::{CipherSuite, Error, InvalidMessage, PeerIncompatible, ProtocolVersion};
+use rustls::{CipherSuite, Error, HandshakeKind, InvalidMessage, PeerIncompatible, ProtocolVersion};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::TlsFacts;
@@ -263,7 +264,16 @@ impl Tls {
             cipher: openssl_name(self.connection.negotiated_cipher_suite()?.suite()),
             server_name: self.server_name.clone(),
             alpn: self.connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into()),
+            client: None,
         })
+    }
+
+    pub(super) fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        self.connection.peer_certificates()
+    }
+
+    pub(super) fn is_resumed(&self) -> bool {
+        self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// Bytes of memory that unfinished input occupies.

@@ -30,6 +30,7 @@ fn server(mail: Mail) -> Server {
         tls: None,
         pass_error_message: false,
         proxy_protocol: ProxyProtocol::Off,
+        verify_client: None,
         real_ip_from: Vec::new(),
     }
 }

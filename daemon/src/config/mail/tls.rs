@@ -1,5 +1,6 @@
 //! TLS towards clients (spec/config.md section 15).
 
+use gatepost_protocol::client_certificate::VerifyClient;
 use gatepost_protocol::config::StartTls;
 
 use super::methods::add_choices;
@@ -44,9 +45,11 @@ pub(super) const TABLE: &[Directive] = &[
         Ok(())
     }),
     Directive::one("ssl_ciphers", MAIL_SERVER, unused_once),
-    Directive::one("ssl_client_certificate", MAIL_SERVER, unused_once),
+    Directive::one("ssl_client_certificate", MAIL_SERVER, |reader, words| {
+        once(&mut reader.layer().ssl_client_certificate, words.string())
+    }),
     Directive::new("ssl_conf_command", MAIL_SERVER, 2..=2, unused),
-    Directive::one("ssl_crl", MAIL_SERVER, unused_once),
+    Directive::one("ssl_crl", MAIL_SERVER, |reader, words| once(&mut reader.layer().ssl_crl, words.string())),
     Directive::one("ssl_dhparam", MAIL_SERVER, unused_once),
     Directive::one("ssl_ecdh_curve", MAIL_SERVER, ssl_ecdh_curve),
     Directive::one("ssl_password_file", MAIL_SERVER, ssl_password_file),
@@ -62,11 +65,13 @@ pub(super) const TABLE: &[Directive] = &[
     Directive::one("ssl_session_timeout", MAIL_SERVER, |reader, words| {
         once(&mut reader.layer().ssl_session_timeout, words.time_s())
     }),
-    Directive::one("ssl_trusted_certificate", MAIL_SERVER, unused_once),
+    Directive::one("ssl_trusted_certificate", MAIL_SERVER, |reader, words| {
+        once(&mut reader.layer().ssl_trusted_certificate, words.string())
+    }),
     Directive::one("ssl_verify_client", MAIL_SERVER, ssl_verify_client),
     Directive::one("ssl_verify_depth", MAIL_SERVER, |reader, words| {
-        words.number()?;
-        unused_once(reader, words)
+        let depth = words.number().map(|number| usize::try_from(number).unwrap_or(usize::MAX));
+        once(&mut reader.layer().ssl_verify_depth, depth)
     }),
     Directive::one("starttls", MAIL_SERVER, |reader, words| {
         let kinds = [("off", StartTls::Off), ("on", StartTls::On), ("only", StartTls::Only)];
@@ -154,14 +159,11 @@ fn cached_sessions(word: &str) -> Result<usize, String> {
 }
 
 fn ssl_verify_client(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
-    let kinds = [("off", false), ("on", true), ("optional", true), ("optional_no_ca", true)];
-    once_by_name(reader, words)?;
-    match words.choice(&kinds)? {
-        false => Ok(()),
-        true => {
-            let message = "\"ssl_verify_client\" other than \"off\" is not supported: \
-                           certificates of clients would not be verified";
-            Err(Fault::Message(message.into()))
-        }
-    }
+    let kinds = [
+        ("off", None),
+        ("on", Some(VerifyClient::Required)),
+        ("optional", Some(VerifyClient::Optional)),
+        ("optional_no_ca", Some(VerifyClient::OptionalNoCa)),
+    ];
+    once(&mut reader.layer().ssl_verify_client, words.choice(&kinds))
 }

@@ -28,7 +28,7 @@ fn defaults() {
     assert!(!engine.resolve && !engine.pass_error_message && engine.tls.is_none());
     assert_eq!(engine.proxy_protocol, ProxyProtocol::Off);
     assert!(engine.real_ip_from.is_empty() && server.resolver.is_none());
-    assert!(!server.auth.pass_client_cert && !server.auth.settings.keepalive());
+    assert!(!server.auth.settings.client_certificate() && !server.auth.settings.keepalive());
     let smtp = smtp("");
     assert_eq!(
         (smtp.greeting_delay, smtp.xclient, smtp.proxy_smtp_auth),
@@ -140,7 +140,7 @@ fn auth_http() {
     }
     assert_eq!(server("auth_http two.example;").auth.addresses.len(), 2);
     let switches = server("auth_http_keepalive on; auth_http_pass_client_cert on;");
-    assert!(switches.auth.pass_client_cert && switches.auth.settings.keepalive());
+    assert!(switches.auth.settings.client_certificate() && switches.auth.settings.keepalive());
     for (directive, expected) in [
         ("auth_http http://;", "no host in auth_http \"\""),
         ("auth_http https://h/;", "invalid port in auth_http \"https://h/\""),

@@ -1,3 +1,4 @@
+use gatepost_protocol::client_certificate::VerifyClient;
 use gatepost_protocol::config::StartTls;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 
@@ -113,11 +114,44 @@ fn messages() {
     ] {
         assert_eq!(server_error(directives), expected, "{directives}");
     }
-    for kind in ["on", "optional", "optional_no_ca"] {
-        let error = server_error(&format!("ssl_verify_client {kind};"));
-        assert!(error.starts_with("\"ssl_verify_client\" other than \"off\" is not supported"), "{error}");
+}
+
+#[test]
+fn client_certificates() {
+    let verified = |directives: &str| {
+        let (engine, warnings) = tls_server(&format!("listen 993 ssl; {directives}"));
+        assert_eq!(warnings, [""; 0], "{directives}");
+        engine.verify_client.as_ref().map(|verification| verification.policy)
+    };
+    assert_eq!(verified(""), None);
+    assert_eq!(verified("ssl_verify_client off; ssl_verify_depth 2; ssl_client_certificate none;"), None);
+    let on = "ssl_verify_client on; ssl_client_certificate c;";
+    assert_eq!(verified(on), Some(VerifyClient::Required));
+    let optional = "ssl_verify_client optional; ssl_trusted_certificate c;";
+    assert_eq!(verified(optional), Some(VerifyClient::Optional));
+    assert_eq!(verified("ssl_verify_client optional_no_ca;"), Some(VerifyClient::OptionalNoCa));
+    let missing = "no ssl_client_certificate or ssl_trusted_certificate for ssl_verify_client";
+    for (directives, expected) in [
+        ("ssl_verify_client on;", missing),
+        ("ssl_verify_client optional;", missing),
+        (
+            "ssl_verify_client on; ssl_client_certificate none;",
+            "failed to load \"/none\": open() failed (2: No such file or directory)",
+        ),
+        (
+            "ssl_verify_client on; ssl_trusted_certificate k;",
+            "failed to load \"/k\": no certificate in PEM form in it",
+        ),
+        (
+            "ssl_verify_client on; ssl_trusted_certificate c; ssl_crl c;",
+            "cannot load CRL \"/c\": no CRL in PEM form in it",
+        ),
+    ] {
+        let text = in_mail(&format!("{PAIR} server {{ listen 993 ssl; {directives} }}"));
+        let report = read_on(machine_with_certificate(), &text);
+        assert_eq!(report.config.expect_err("an error").to_string(), expected, "{directives}");
     }
-    good(&in_server("ssl_verify_client off;"));
+    good(&in_server("ssl_verify_client on;"));
 }
 
 #[test]

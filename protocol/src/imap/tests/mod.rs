@@ -35,6 +35,7 @@ pub(super) fn server(starttls: StartTls, mechanisms: &[Mechanism]) -> Server {
         tls: None,
         pass_error_message: false,
         proxy_protocol: ProxyProtocol::Off,
+        verify_client: None,
         real_ip_from: Vec::new(),
     }
 }

@@ -34,6 +34,7 @@ pub(super) fn server(starttls: StartTls, mechanisms: &[Mechanism], apop: bool) -
         tls: None,
         pass_error_message: false,
         proxy_protocol: ProxyProtocol::Off,
+        verify_client: None,
         real_ip_from: Vec::new(),
     }
 }

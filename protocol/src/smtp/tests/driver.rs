@@ -43,6 +43,7 @@ pub(super) fn server(starttls: StartTls, smtp_auth: &str) -> Server {
         tls: None,
         pass_error_message: false,
         proxy_protocol: ProxyProtocol::Off,
+        verify_client: None,
         real_ip_from: Vec::new(),
     }
 }

@@ -1,0 +1,97 @@
+//! An authority that makes client certificates, and revokes them.
+
+use std::path::Path;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DistinguishedName,
+    DnType, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// A root with its key.
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// A client's chain and key.
+#[derive(Debug)]
+pub struct Identity {
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) key: PrivateKeyDer<'static>,
+}
+
+impl Identity {
+    /// The certificate.
+    pub fn der(&self) -> &[u8] {
+        &self.chain[0]
+    }
+}
+
+impl Clone for Identity {
+    fn clone(&self) -> Self {
+        Self { chain: self.chain.clone(), key: self.key.clone_key() }
+    }
+}
+
+impl Authority {
+    /// Makes a new one with this common name.
+    pub fn new(name: &str) -> Self {
+        let mut parameters = named(name);
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        Self { issuer: CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap() }
+    }
+
+    /// Writes its certificate in PEM form.
+    pub fn write(&self, path: &Path) {
+        std::fs::write(path, self.issuer.pem()).unwrap();
+    }
+
+    /// Writes a list that revokes these serial numbers.
+    pub fn write_crl(&self, path: &Path, revoked: &[u64]) {
+        let revoked_certs = revoked.iter().map(|&serial| RevokedCertParams {
+            serial_number: SerialNumber::from(serial),
+            revocation_time: date_time_ymd(2024, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let parameters = CertificateRevocationListParams {
+            this_update: date_time_ymd(2024, 1, 1),
+            next_update: date_time_ymd(4000, 1, 1),
+            crl_number: SerialNumber::from(1_u64),
+            issuing_distribution_point: None,
+            revoked_certs: revoked_certs.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        std::fs::write(path, parameters.signed_by(&self.issuer).unwrap().pem().unwrap()).unwrap();
+    }
+
+    /// A client with this common name and serial number.
+    pub fn client(&self, name: &str, serial: u64) -> Identity {
+        self.sign(named(name), serial)
+    }
+
+    /// The same, whose time is over.
+    pub fn expired(&self, name: &str, serial: u64) -> Identity {
+        let mut parameters = named(name);
+        parameters.not_before = date_time_ymd(2020, 1, 1);
+        parameters.not_after = date_time_ymd(2021, 1, 1);
+        self.sign(parameters, serial)
+    }
+
+    fn sign(&self, mut parameters: CertificateParams, serial: u64) -> Identity {
+        parameters.serial_number = Some(SerialNumber::from(serial));
+        let key = KeyPair::generate().unwrap();
+        let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        Identity { chain: vec![certificate.der().clone()], key }
+    }
+}
+
+fn named(name: &str) -> CertificateParams {
+    let mut parameters = CertificateParams::default();
+    parameters.distinguished_name = DistinguishedName::new();
+    parameters.distinguished_name.push(DnType::OrganizationName, "Example, Inc.");
+    parameters.distinguished_name.push(DnType::CommonName, name);
+    parameters
+}
