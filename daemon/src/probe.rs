@@ -18,7 +18,7 @@ use crate::runtime::Peer;
 /// The first that could not, in the words of a start.
 pub(crate) fn probe(config: &Config) -> Result<(), LoadError> {
     probe_pid_file(&config.main.pid)?;
-    probe_rest(config).map_err(|message| LoadError { message, hint: None })
+    probe_rest(config).map_err(LoadError::new)
 }
 
 /// Whether the pid file could be written. A daemon finds out only when nobody looks at it any more.
@@ -27,7 +27,7 @@ pub(crate) fn probe(config: &Config) -> Result<(), LoadError> {
 /// Why not.
 pub(crate) fn probe_pid_file(path: &Path) -> Result<(), LoadError> {
     let hint = || "the directive \"pid\" names another place".to_owned();
-    probe_file(path).map_err(|message| LoadError { message, hint: Some(hint()) })
+    probe_file(path).map_err(|message| LoadError { hint: Some(hint()), ..LoadError::new(message) })
 }
 
 fn probe_rest(config: &Config) -> Result<(), String> {

@@ -115,7 +115,7 @@ impl Starter {
         }
         let file = request.path();
         let file = file.display();
-        let outcome = config.map_err(|error| LoadError::from(&error));
+        let outcome = config.map_err(|error| load_error(&error, &report));
         if report.is_syntax_ok && !options.quiet {
             print_error(&format!("{}: the configuration file {file} syntax is ok\n", self.name));
         }
@@ -205,7 +205,11 @@ impl Starter {
     /// Tells why a configuration cannot be used, and what may have been meant.
     fn refuse(&self, log: &Log, error: &LoadError) -> ExitCode {
         self.tell(log, Level::Emerg, &error.message);
-        error.hint.iter().for_each(|hint| print_error(&format!("{}: {hint}\n", self.name)));
+        match (&error.excerpt, &error.hint) {
+            (Some(excerpt), _) => print_error(&format!("{excerpt}\n")),
+            (None, Some(hint)) => print_error(&format!("{}: {hint}\n", self.name)),
+            (None, None) => {}
+        }
         ExitCode::FAILURE
     }
 
@@ -237,15 +241,16 @@ fn request(options: &Options) -> Request {
 
 fn load(request: &Request) -> (Result<Plan, LoadError>, Report) {
     let mut report = Report::default();
-    let config = Config::load(request, &Machine, &mut report).map_err(|error| LoadError::from(&error));
-    let plan =
-        config.and_then(|config| Plan::new(config).map_err(|message| LoadError { message, hint: None }));
+    let config = Config::load(request, &Machine, &mut report).map_err(|error| load_error(&error, &report));
+    let plan = config.and_then(|config| Plan::new(config).map_err(LoadError::new));
     (plan, report)
 }
 
-impl From<&config::Error> for LoadError {
-    fn from(error: &config::Error) -> Self {
-        Self { message: error.to_string(), hint: error.hint().map(str::to_owned) }
+fn load_error(error: &config::Error, report: &Report) -> LoadError {
+    LoadError {
+        message: error.to_string(),
+        hint: error.hint().map(str::to_owned),
+        excerpt: report.excerpt(error),
     }
 }
 

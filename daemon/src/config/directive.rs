@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::error::Fault;
 use super::reader::Reader;
-use super::{mail, main_block, value};
+use super::{hint, mail, main_block, value};
 
 /// One directive.
 pub(super) struct Directive {
@@ -139,7 +139,9 @@ pub(super) fn choose<T: Copy>(word: &str, choices: &[(&str, T)]) -> Result<T, Fa
     let found = choices.iter().find(|(name, _)| word.eq_ignore_ascii_case(name));
     found.map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        Fault::Hinted(format!("invalid value \"{word}\""), format!("known values: {}", names.join(", ")))
+        let closest = hint::closest_of(word, names.iter().copied());
+        let hint = closest.unwrap_or_else(|| format!("known values: {}", names.join(", ")));
+        Fault::Hinted(format!("invalid value \"{word}\""), hint)
     })
 }
 

@@ -1,11 +1,14 @@
 //! What is wrong with a configuration, and where.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use gatepost_protocol::event::Level;
 use thiserror::Error;
 
+use super::directive::Words;
+use super::excerpt::excerpt;
 use crate::log::one_line;
 
 /// Why a configuration cannot be used: one line in nginx's words.
@@ -50,8 +53,10 @@ impl Error {
 pub(crate) enum Place {
     File {
         name: Arc<str>,
-        /// Counts from 1.
+        /// Counts from 1. Where words are on several lines it is that of the `;` or `{` behind them.
         line: usize,
+        /// The bytes of the word that is meant; empty if there is none.
+        word: Range<usize>,
     },
     /// The text of `-g`.
     CommandLine,
@@ -61,7 +66,7 @@ pub(crate) enum Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { name, line } => write!(f, " in {}:{line}", one_line(name)),
+            Self::File { name, line, .. } => write!(f, " in {}:{line}", one_line(name)),
             Self::CommandLine => f.write_str(" in command line"),
             Self::Nowhere => Ok(()),
         }
@@ -86,14 +91,35 @@ impl Fault {
     pub(super) const INVALID_VALUE: Self = Self::Directive("invalid value");
     pub(super) const INVALID_NUMBER: Self = Self::Directive("invalid number");
 
-    pub(super) fn into_error(self, name: &str, place: Place) -> Error {
+    /// `place` is that of the word with an index, the directive's name being 0.
+    pub(super) fn into_error(self, words: &Words, place: impl Fn(usize) -> Place) -> Error {
+        let name = &words.name;
         match self {
-            Self::Directive(text) => Error::new(format!("\"{name}\" directive {text}"), place),
-            Self::Message(message) => Error::new(message, place),
-            Self::Hinted(message, hint) => Error::new(message, place).with_hint(Some(hint)),
+            Self::Directive(text) => {
+                let index = usize::from(text.starts_with("invalid") && !words.arguments.is_empty());
+                Error::new(format!("\"{name}\" directive {text}"), place(index))
+            }
+            Self::Message(message) => {
+                let index = quoted_in(&message, words).map_or(0, |index| index + 1);
+                Error::new(message, place(index))
+            }
+            Self::Hinted(message, hint) => {
+                Self::Message(message).into_error(words, place).with_hint(Some(hint))
+            }
             Self::Error(error) => error,
         }
     }
+}
+
+/// Which argument a message is about: the first that it quotes, or the end of it.
+fn quoted_in(message: &str, words: &Words) -> Option<usize> {
+    let quoted: Vec<&str> = message.split('"').skip(1).step_by(2).filter(|text| !text.is_empty()).collect();
+    let is_meant = |word: &String| {
+        !word.is_empty()
+            && (message.ends_with(&format!(": {word}"))
+                || quoted.iter().any(|text| word.ends_with(text) || text.ends_with(word.as_str())))
+    };
+    words.arguments.iter().position(is_meant)
 }
 
 impl From<Error> for Fault {
@@ -139,6 +165,19 @@ impl fmt::Debug for ReadFile {
 }
 
 impl Report {
+    /// The source line of an error with a caret and the hint, if it has one: two lines without an end.
+    ///
+    /// Not for logs: a line may have anything in it.
+    pub fn excerpt(&self, error: &Error) -> Option<String> {
+        match &error.place {
+            Place::File { name, word, .. } => {
+                let file = self.files.iter().find(|file| *file.name == **name)?;
+                excerpt(&file.content, word, error.hint())
+            }
+            Place::CommandLine | Place::Nowhere => None,
+        }
+    }
+
     pub(crate) fn add(&mut self, level: Level, message: impl Into<String>) {
         self.diagnostics.push(Diagnostic { level, message: one_line(&message.into()).into_owned() });
     }

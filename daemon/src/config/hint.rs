@@ -71,13 +71,18 @@ pub(super) fn is_foreign(name: &str) -> bool {
 
 /// The directive whose name is almost this one.
 pub(super) fn closest(name: &str) -> Option<String> {
+    closest_of(name, directive::all().map(|directive| directive.name))
+}
+
+/// The word of these that is almost this one.
+pub(super) fn closest_of<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     // Longer names would cost time and match nothing.
     if name.len() > 64 {
         return None;
     }
     let limit = (name.len() / 3).min(2);
-    let known = directive::all().map(|directive| (distance(name, directive.name), directive.name));
-    let (_, closest) = known.filter(|(distance, _)| *distance <= limit).min()?;
+    let (_, closest) =
+        known.map(|known| (distance(name, known), known)).filter(|(distance, _)| *distance <= limit).min()?;
     Some(format!("did you mean \"{closest}\"?"))
 }
 

@@ -1,5 +1,6 @@
 //! From bytes to statements (spec/config.md section 1). Knows no directive and no file.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -13,6 +14,8 @@ pub(super) struct Lexer {
     text: Arc<[u8]>,
     position: usize,
     line: usize,
+    /// Where the words of the last statement are, quotes included; the `}` of a block's end.
+    spans: Vec<Range<usize>>,
 }
 
 /// The next thing in a text. Words are as stored: quotes gone, escapes replaced.
@@ -35,6 +38,8 @@ pub(super) struct LexError {
     pub(super) kind: LexErrorKind,
     /// Counts from 1.
     pub(super) line: usize,
+    /// The bytes at fault: the one that cannot stand there, or where began what does not end.
+    pub(super) span: Range<usize>,
 }
 
 /// What the text has instead.
@@ -56,7 +61,7 @@ pub(super) enum LexErrorKind {
 
 impl Lexer {
     pub(super) fn new(text: Arc<[u8]>) -> Self {
-        Self { text, position: 0, line: 1 }
+        Self { text, position: 0, line: 1, spans: Vec::new() }
     }
 
     /// The line that has been reached: behind a statement that of its `;` or `{`.
@@ -64,11 +69,18 @@ impl Lexer {
         self.line
     }
 
+    /// Where in the text the word with this index in the last statement is; empty where there is none.
+    pub(super) fn span(&self, index: usize) -> Range<usize> {
+        self.spans.get(index).cloned().unwrap_or_default()
+    }
+
     /// Reads up to the next `;`, `{`, `}` or the end.
     pub(super) fn next(&mut self) -> Result<Item, LexError> {
         let mut words = Vec::new();
+        self.spans.clear();
         loop {
             self.skip_blanks();
+            let start = self.position;
             match self.peek() {
                 None if words.is_empty() => return Ok(Item::End),
                 None => return Err(self.error(LexErrorKind::End)),
@@ -84,11 +96,13 @@ impl Lexer {
                 }
                 Some(b'}') => {
                     self.advance();
+                    self.spans.push(start..self.position);
                     return Ok(Item::Close);
                 }
                 Some(quote @ (b'"' | b'\'')) => words.push(self.quoted_word(quote)?),
                 Some(_) => words.push(self.bare_word()?),
             }
+            self.spans.push(start..self.position);
         }
     }
 
@@ -175,7 +189,7 @@ impl Lexer {
             Some(quote) => LexErrorKind::MissingQuote(quote),
             None => LexErrorKind::TooLong(self.text[start..start + 10].to_vec()),
         };
-        Err(LexError { kind, line })
+        Err(LexError { kind, line, span: start..start + 10 })
     }
 
     fn peek(&self) -> Option<u8> {
@@ -192,7 +206,14 @@ impl Lexer {
     }
 
     fn error(&self, kind: LexErrorKind) -> LexError {
-        LexError { kind, line: self.line }
+        let span = match kind {
+            // The end itself has nothing to show.
+            LexErrorKind::End => self.span(0),
+            LexErrorKind::Unexpected(_) | LexErrorKind::TooLong(_) | LexErrorKind::MissingQuote(_) => {
+                self.position..self.position + 1
+            }
+        };
+        LexError { kind, line: self.line, span }
     }
 }
 
@@ -330,7 +351,7 @@ mod tests {
         assert_eq!(text.next(), Ok(Item::Simple(vec![b"after".to_vec()])));
         let mut open = lexer("a { b { c; }");
         assert!(open.next().is_ok());
-        assert_eq!(open.skip_block(), Err(LexError { kind: LexErrorKind::End, line: 1 }));
+        assert_eq!(open.skip_block(), Err(LexError { kind: LexErrorKind::End, line: 1, span: 0..0 }));
     }
 
     proptest! {

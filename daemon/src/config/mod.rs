@@ -16,6 +16,7 @@ mod bind;
 mod directive;
 mod environment;
 mod error;
+mod excerpt;
 mod hint;
 mod layer;
 mod lexer;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -104,7 +105,7 @@ impl Reader<'_> {
     /// Reads one more file in the place of the directive that names it.
     pub(super) fn include(&mut self, name: &str) -> Result<(), Fault> {
         let pattern = super::absolute(&self.conf_prefix, name);
-        let place = self.place();
+        let place = self.place_of(1);
         if self.includes == DEEPEST_INCLUDE {
             let message = format!("\"include\" of \"{}\" is nested too deeply", pattern.display());
             return Err(Fault::Message(message));
@@ -137,7 +138,12 @@ impl Reader<'_> {
 
     /// The line that has been reached.
     pub(super) fn place(&self) -> Place {
-        self.place_at(self.input.lexer.line())
+        self.place_of(0)
+    }
+
+    /// The same, with the word of this index in the last statement.
+    fn place_of(&self, index: usize) -> Place {
+        self.place_at(self.input.lexer.line(), self.input.lexer.span(index))
     }
 
     pub(super) fn context(&self) -> Context {
@@ -226,8 +232,10 @@ impl Reader<'_> {
             let error = self.error(format!("invalid number of arguments in \"{name}\" directive"));
             return Err(error.with_hint(hint::semicolon(&words)));
         }
-        (directive.run)(self, &words)
-            .map_err(|fault| fault.into_error(name, self.place()).or_hint(|| hint::semicolon(&words)))
+        (directive.run)(self, &words).map_err(|fault| {
+            let error = fault.into_error(&words, |index| self.place_of(index));
+            error.or_hint(|| hint::semicolon(&words))
+        })
     }
 
     fn decode(&self, words: Vec<Vec<u8>>) -> Result<Words, Error> {
@@ -256,12 +264,12 @@ impl Reader<'_> {
             true => "unexpected end of parameter, expecting \";\"".to_owned(),
             false => error.to_string(),
         };
-        Error::new(message, self.place_at(error.line))
+        Error::new(message, self.place_at(error.line, error.span.clone()))
     }
 
-    fn place_at(&self, line: usize) -> Place {
+    fn place_at(&self, line: usize, word: Range<usize>) -> Place {
         match &self.input.name {
-            Some(name) => Place::File { name: Arc::clone(name), line },
+            Some(name) => Place::File { name: Arc::clone(name), line, word },
             None => Place::CommandLine,
         }
     }

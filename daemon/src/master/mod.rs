@@ -35,6 +35,15 @@ pub(crate) struct LoadError {
     pub(crate) message: String,
     /// What the operator may have meant.
     pub(crate) hint: Option<String>,
+    /// The source line and the hint, for standard error; lines without an end.
+    pub(crate) excerpt: Option<String>,
+}
+
+impl LoadError {
+    /// An error that belongs to no line.
+    pub(crate) fn new(message: String) -> Self {
+        Self { message, hint: None, excerpt: None }
+    }
 }
 
 /// What the master needs of its program.
@@ -242,7 +251,7 @@ impl Master<'_> {
         self.note("reconfiguring");
         let plan = match (self.program.load)() {
             Ok(plan) => plan,
-            Err(LoadError { message, hint }) => {
+            Err(LoadError { message, hint, .. }) => {
                 self.plan.log.note(Level::Emerg, &message);
                 hint.iter().for_each(|hint| self.note(hint));
                 return;

@@ -186,6 +186,17 @@ on_both! {
         }
     }
 
+    fn an_error_shows_its_source_line(program: Program) {
+        let folder = Proxy::folder();
+        Proxy::configure(&folder, "", "  tmeout 5s;");
+        let output = Proxy::test(program, &folder);
+        let file = folder.path().join("gatepost.conf");
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), format!(
+            "{0}: [emerg] unknown directive \"tmeout\" in {1}:7\n    7 |   tmeout 5s;\n      |   ^^^^^^ did you mean \"timeout\"?\n{0}: configuration file {1} test failed\n",
+            program.name(), file.display()));
+        assert_eq!(output.status.code(), Some(1));
+    }
+
     fn a_good_configuration_passes_the_test(program: Program) {
         let folder = Proxy::folder();
         let host = gatepost_tests::Loopback::new();

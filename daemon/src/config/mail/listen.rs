@@ -10,13 +10,26 @@ use crate::config::address::{Address, AddressError, Form};
 use crate::config::directive::{Directive, MAIL_SERVER, MANY, SERVER, Words, once};
 use crate::config::error::{Error, Fault, Place};
 use crate::config::reader::Reader;
-use crate::config::value;
+use crate::config::{hint, value};
 use crate::listener::{Keepalive, Options};
 use crate::log::lines::peer_text;
 use crate::runtime::Peer;
 
 /// `backlog` where it is not given.
 const BACKLOG: i32 = 511;
+
+/// The words that may follow the address.
+const PARAMETERS: [&str; 9] = [
+    "ssl",
+    "proxy_protocol",
+    "bind",
+    "multipath",
+    "backlog=",
+    "rcvbuf=",
+    "sndbuf=",
+    "ipv6only=",
+    "so_keepalive=",
+];
 
 /// One `listen`.
 #[derive(Debug)]
@@ -56,7 +69,12 @@ fn listen(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
         place: reader.place(),
     };
     for word in &words.arguments[1..] {
-        parameter(word, &mut block).map_err(Fault::Message)?;
+        parameter(word, &mut block).map_err(|message| {
+            match hint::closest_of(word, PARAMETERS.into_iter()) {
+                Some(hint) => Fault::Hinted(message, hint),
+                None => Fault::Message(message),
+            }
+        })?;
     }
     let mail = reader.mail.get_or_insert_default();
     if block.portless.is_none() {

@@ -134,7 +134,7 @@ fn directives_of_the_command_line_come_first() {
     }
 }
 
-fn request(directives: Option<&str>) -> Request {
+pub(super) fn request(directives: Option<&str>) -> Request {
     Request {
         prefix: "/p".into(),
         file: "conf/x.conf".into(),

@@ -1,3 +1,4 @@
+mod diagnostics;
 mod language;
 mod listen;
 mod log;
