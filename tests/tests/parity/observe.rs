@@ -52,7 +52,7 @@ pub(crate) enum Delivery {
 /// How long a client waits for a line that a difference may have swallowed.
 const LINE_PATIENCE: Duration = Duration::from_secs(4);
 /// How long nothing must come for the session to count as quiet.
-const QUIET: Duration = Duration::from_millis(250);
+const QUIET: Duration = Duration::from_millis(400);
 /// Sessions at one time.
 const SESSIONS: usize = 32;
 

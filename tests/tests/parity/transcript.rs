@@ -97,7 +97,9 @@ impl Transcript {
             "listen" => value.clone_into(&mut self.listen),
             "auth" => self.answers.push(answer(value)?),
             "auth+" => match self.answers.last_mut()? {
-                Answer::Accept(lines) | Answer::Headers(lines) => lines.push(value.to_owned()),
+                Answer::Accept(lines) | Answer::Headers(lines) => {
+                    lines.push(String::from_utf8_lossy(&unescape(value)).into_owned())
+                }
                 Answer::Raw(_) => return None,
             },
             "backend" => self.read_backend(value)?,
