@@ -85,7 +85,7 @@ pub(crate) enum CertificateError {
     Certificate(Certificates, String),
     #[error("cannot load certificate key \"{0}\": {1}")]
     Key(Certificates, String),
-    #[error("failed to load \"{0}\": {1}")]
+    #[error("SSL_CTX_load_verify_locations(\"{0}\") failed (SSL: {1})")]
     Authority(Certificates, String),
     #[error("cannot load CRL \"{0}\": {1}")]
     Crl(Certificates, String),

@@ -136,11 +136,11 @@ fn client_certificates() {
         ("ssl_verify_client optional;", missing),
         (
             "ssl_verify_client on; ssl_client_certificate none;",
-            "failed to load \"/none\": open() failed (2: No such file or directory)",
+            "SSL_CTX_load_verify_locations(\"/none\") failed (SSL: open() failed (2: No such file or directory))",
         ),
         (
             "ssl_verify_client on; ssl_trusted_certificate k;",
-            "failed to load \"/k\": no certificate in PEM form in it",
+            "SSL_CTX_load_verify_locations(\"/k\") failed (SSL: no certificate in PEM form in it)",
         ),
         (
             "ssl_verify_client on; ssl_trusted_certificate c; ssl_crl c;",
