@@ -49,6 +49,95 @@
 //! - Passwords are in [`Secret`](secret::Secret) or in wiped memory, and never in `Debug`. The lent buffers are the
 //!   caller's: until the relay, what was read (and decrypted in place) and what was written should be wiped there.
 //!
+//! # Example
+//!
+//! A POP3 login without a socket: what client and backend say is two lists, and every password is right.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::{Duration, Instant};
+//!
+//! use gatepost_protocol::action::{Action, Completion, Output, Side};
+//! use gatepost_protocol::address::{ClientAddr, Origin};
+//! use gatepost_protocol::auth::{Accepted, AuthReply, BackendAddr};
+//! use gatepost_protocol::config::{Listener, Mail, ProxyProtocol, Server, StartTls};
+//! use gatepost_protocol::{Session, pop3, sasl};
+//!
+//! let minute = Duration::from_secs(60);
+//! let capabilities = pop3::Settings::DEFAULT_CAPABILITIES;
+//! let mechanisms = sasl::Mechanisms::from_iter([sasl::Mechanism::Plain]);
+//! let server = Server {
+//!     mail: Mail::Pop3(pop3::Settings::new(StartTls::Off, &capabilities, mechanisms, false)),
+//!     name: "mail.example.org".into(),
+//!     timeout: minute,
+//!     auth_timeout: minute,
+//!     proxy_timeout: 30 * minute,
+//!     resolver_timeout: minute,
+//!     resolve: false,
+//!     max_errors: 5,
+//!     client_buffer: 4096,
+//!     proxy_buffer: 4096,
+//!     starttls: StartTls::Off,
+//!     tls: None,
+//!     pass_error_message: false,
+//!     proxy_protocol: ProxyProtocol::Off,
+//!     real_ip_from: Vec::new(),
+//! };
+//! let listener = Listener { server: Arc::new(server), ssl: false, proxy_protocol: false };
+//! let origin = Origin {
+//!     peer: ClientAddr::Inet("192.0.2.7:4711".parse()?),
+//!     local: ClientAddr::Inet("192.0.2.1:110".parse()?),
+//!     unix_time: 1_750_000_000,
+//!     entropy: *b"no randomness :)",
+//! };
+//!
+//! let mut client = vec!["USER alice\r\n", "PASS secret\r\n"].into_iter();
+//! let mut backend = vec!["+OK ready\r\n", "+OK\r\n", "+OK 3 messages\r\n"].into_iter();
+//! let (mut to_client, mut to_backend) = (Vec::new(), Vec::new());
+//! let now = Instant::now();
+//! let mut out = Output::default();
+//! let mut session = Session::open(&listener, &origin, now, &mut out);
+//! 'login: loop {
+//!     // Here sockets would be written.
+//!     to_client.extend_from_slice(&out.client.split());
+//!     to_backend.extend_from_slice(&out.backend.split());
+//!     let mut completion = None;
+//!     while let Some(action) = session.poll_action() {
+//!         match action {
+//!             Action::Authenticate(request) => {
+//!                 assert_eq!(request.credentials.login(), b"alice");
+//!                 let address = "10.0.0.5:110".parse()?;
+//!                 let backend = BackendAddr { address, name: "10.0.0.5:110".into() };
+//!                 let reply = Accepted { backend, login: None, password: None };
+//!                 completion = Some(Completion::Auth(Ok(AuthReply::Accepted(reply))));
+//!             }
+//!             Action::Connect(_) => completion = Some(Completion::Connected(Ok(()))),
+//!             Action::Relay => break 'login,
+//!             Action::Log(..) => {}
+//!             other => panic!("not in this story: {other:?}"),
+//!         }
+//!     }
+//!     // Here a runtime would wait: for the operation, for the sides that `wants_input` names, for `poll_deadline`.
+//!     if let Some(completion) = completion {
+//!         session.handle_completion(completion, now, &mut out);
+//!         continue;
+//!     }
+//!     let (side, peer) = match session.wants_input(Side::Backend) {
+//!         true => (Side::Backend, &mut backend),
+//!         false => (Side::Client, &mut client),
+//!     };
+//!     let mut wire = peer.next().ok_or("this peer has no more to say")?.as_bytes().to_vec();
+//!     session.handle_input(side, &mut wire, now, &mut out);
+//! }
+//! assert_eq!(to_client, b"+OK POP3 ready\r\n+OK\r\n+OK 3 messages\r\n");
+//! assert_eq!(to_backend, b"USER alice\r\nPASS secret\r\n");
+//!
+//! let mut relay = session.into_relay(now, &mut out);
+//! relay.handle_input(Side::Client, &mut b"STAT\r\n".to_vec(), now, &mut out);
+//! assert_eq!(out.backend, "STAT\r\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # The parts
 //!
 //! [`session`] and [`relay`] are the two faces. Each protocol has its folder ([`imap`], [`pop3`], [`smtp`]) with the
