@@ -97,11 +97,6 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
             self.settle(cx, now, &mut scratch.output)?;
             worked = true;
         }
-        if self.phase < self.worker.sessions.phase() {
-            self.phase = self.worker.sessions.phase();
-            self.engine.handle_phase(self.phase, now, &mut scratch.output);
-            self.settle(cx, now, &mut scratch.output)?;
-        }
         if self.deadline.poll(self.engine.poll_deadline(), now, cx).is_ready() {
             self.engine.handle_deadline(now, &mut scratch.output);
             self.settle(cx, now, &mut scratch.output)?;
@@ -116,6 +111,13 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
         }
         for side in [Side::Client, Side::Backend] {
             worked |= self.receive(side, cx, now, scratch)?;
+        }
+        // Last: a command that has arrived already still counts.
+        if self.phase < self.worker.sessions.phase() {
+            self.phase = self.worker.sessions.phase();
+            self.engine.handle_phase(self.phase, now, &mut scratch.output);
+            self.settle(cx, now, &mut scratch.output)?;
+            worked = true;
         }
         ControlFlow::Continue(worked)
     }

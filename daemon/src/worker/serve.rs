@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use gatepost_protocol::event::Level;
@@ -76,20 +76,7 @@ impl Assignment {
             accepting.push(Box::pin(accept::run(Rc::clone(&worker), inlets, listener)));
         }
         loop {
-            let notice = poll_fn(|cx| {
-                for task in watching.iter_mut().chain(&mut accepting) {
-                    // None of them ends before the worker does.
-                    let _: Poll<()> = task.as_mut().poll(cx);
-                }
-                if let Some(notice) = notices.borrow_mut().pop_front() {
-                    return Poll::Ready(Some(notice));
-                }
-                match worker.sessions.phase() {
-                    Phase::Open => Poll::Pending,
-                    Phase::Draining | Phase::Expired => worker.sessions.poll_empty(cx).map(|()| None),
-                }
-            })
-            .await;
+            let notice = next_notice(&worker, &notices, &mut watching, &mut accepting).await;
             match notice {
                 Some(Notice::Signal(received)) => match worker.obey(received, &self.log_files, is_alone) {
                     Reaction::Nothing => {}
@@ -162,6 +149,35 @@ impl<R: System> Worker<R> {
 
     fn note(&self, message: &str) {
         self.log.write(self.runtime.wall_clock(), Level::Notice, None, message);
+    }
+}
+
+/// What the worker is told next, while it accepts clients; `None` when it has drained.
+async fn next_notice<R: System>(
+    worker: &Worker<R>,
+    notices: &RefCell<VecDeque<Notice>>,
+    watching: &mut [Task],
+    accepting: &mut [Task],
+) -> Option<Notice> {
+    poll_fn(|cx| {
+        poll_all(watching, cx);
+        // Before any further client: one accepted now might be sent away at once.
+        if let Some(notice) = notices.borrow_mut().pop_front() {
+            return Poll::Ready(Some(notice));
+        }
+        poll_all(accepting, cx);
+        match worker.sessions.phase() {
+            Phase::Open => Poll::Pending,
+            Phase::Draining | Phase::Expired => worker.sessions.poll_empty(cx).map(|()| None),
+        }
+    })
+    .await
+}
+
+fn poll_all(tasks: &mut [Task], cx: &mut Context<'_>) {
+    for task in tasks {
+        // None of them ends before the worker does.
+        let _: Poll<()> = task.as_mut().poll(cx);
     }
 }
 

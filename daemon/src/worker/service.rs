@@ -186,6 +186,7 @@ mod tests {
         bench.fake.turn();
         assert!(backend.written().ends_with("NOOP\r\n"));
         bench.service.expire();
+        bench.fake.turn();
         for pipe in [&client, &backend] {
             pipe.bring(b"");
         }
@@ -194,6 +195,17 @@ mod tests {
         assert!(bench.is_empty());
         let messages = bench.messages();
         assert!(messages.iter().any(|line| line.contains("shutdown timeout while proxying")), "{messages:?}");
+    }
+
+    #[test]
+    fn a_login_that_has_arrived_is_not_cut_off_by_draining() {
+        let bench = Bench::new();
+        let (client, _auth) = (bench.client(), bench.peer());
+        bench.fake.turn();
+        client.bring(b"USER joe\r\nPASS secret\r\n");
+        bench.service.drain();
+        bench.fake.turn();
+        assert!(!client.0.borrow().is_shut_down && !bench.is_empty());
     }
 
     #[test]
