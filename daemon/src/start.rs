@@ -67,7 +67,7 @@ impl Starter {
         let log = self.startup_log(&options, &request);
         match options.signal {
             Some(signal) => self.signal(&request, &log, signal),
-            None => self.serve(&request, &log),
+            None => self.serve(&request, log),
         }
     }
 
@@ -83,19 +83,20 @@ impl Starter {
         print_error(&text);
     }
 
-    fn serve(&self, request: &Request, log: &Log) -> ExitCode {
+    fn serve(&self, request: &Request, log: Log) -> ExitCode {
         let (plan, report) = load(request);
-        self.tell_all(log, &report);
+        self.tell_all(&log, &report);
         let plan = match plan {
             Ok(plan) => plan,
-            Err(error) => return self.refuse(log, &error),
+            Err(error) => return self.refuse(&log, &error),
         };
+        // From here on there is the plan's.
+        drop(log);
         if let Err(error) = probe_pid_file(&plan.pid_path) {
             return self.refuse(&plan.log, &error);
         }
-        let reload = || {
+        let reload = |log: &Log| {
             let (plan, report) = load(request);
-            let log = plan.as_ref().map_or(log, |plan| &plan.log);
             report.diagnostics.iter().for_each(|diagnostic| log.note(diagnostic.level, &diagnostic.message));
             plan
         };

@@ -55,8 +55,8 @@ pub(crate) struct Program<'a> {
     pub(crate) start: Start,
     /// Tells a message of the start to this log and to whoever started the program.
     pub(crate) say: &'a dyn Fn(&Log, Level, &str),
-    /// Reads the configuration again.
-    pub(crate) load: &'a dyn Fn() -> Result<Plan, LoadError>,
+    /// Reads the configuration again, with what is to be said about it going to this log.
+    pub(crate) load: &'a dyn Fn(&Log) -> Result<Plan, LoadError>,
 }
 
 /// The pauses between two requests to stop at once; then the workers are killed.
@@ -249,7 +249,7 @@ impl Master<'_> {
 
     fn reload(&mut self) {
         self.note("reconfiguring");
-        let plan = match (self.program.load)() {
+        let plan = match (self.program.load)(&self.plan.log) {
             Ok(plan) => plan,
             Err(LoadError { message, hint, .. }) => {
                 self.plan.log.note(Level::Emerg, &message);

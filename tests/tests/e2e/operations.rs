@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use gatepost_protocol::config::Protocol;
-use gatepost_tests::{Client, Proxy, on_both};
+use gatepost_tests::{Client, PATIENCE, Proxy, on_both};
 use nix::sys::signal::{Signal, kill};
 
 use crate::setup::{Plan, Setup};
@@ -21,6 +23,16 @@ fn rename(setup: &Setup, name: &str) {
     let text = fs::read_to_string(&file).unwrap();
     assert!(text.contains("mx.example.test"));
     fs::write(&file, text.replace("mx.example.test", name)).unwrap();
+}
+
+/// Waits until it is so.
+#[track_caller]
+fn await_that(what: &str, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "never came true: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 on_both! {
@@ -68,6 +80,21 @@ on_both! {
         assert_eq!(setup.proxy.workers(), before);
     }
 
+    fn what_a_reload_finds_wrong_is_in_the_log_that_is_in_use(program: Program) {
+        let setup = Plan::new(Protocol::Imap).start(program);
+        let file = setup.proxy.path().join("gatepost.conf");
+        let text = fs::read_to_string(&file).unwrap().replace("error_log error.log info;", "error_log other.log info;");
+        fs::write(&file, &text).unwrap();
+        setup.proxy.signal(Signal::SIGHUP);
+        setup.proxy.await_log("gracefully shutting down");
+        fs::write(&file, text.replace("protocol imap;", "protocol imap; ssl off; protokol imap;")).unwrap();
+        setup.proxy.signal(Signal::SIGHUP);
+        let other = || fs::read_to_string(setup.proxy.path().join("other.log")).unwrap();
+        await_that("the reload fails", || other().contains("unknown directive \"protokol\""));
+        assert!(other().contains("[warn]"), "{}", other());
+        assert!(!setup.proxy.log().contains("[warn]"), "{}", setup.proxy.log());
+    }
+
     fn quit_waits_for_a_live_session(program: Program) {
         let mut setup = Plan::new(Protocol::Imap).start(program);
         let mut client = logged_in(&setup);
@@ -110,12 +137,10 @@ on_both! {
         fs::rename(setup.proxy.path().join("error.log"), setup.proxy.path().join("error.log.1")).unwrap();
         setup.proxy.signal(Signal::SIGUSR1);
         // The worker gets its word a moment after the master: connect until the new file shows it.
-        let end = std::time::Instant::now() + gatepost_tests::PATIENCE;
-        while !setup.proxy.log().contains("connected to") {
-            assert!(std::time::Instant::now() < end, "nothing is written to the new log");
+        await_that("the new log is written to", || {
             drop(setup.client());
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+            setup.proxy.log().contains("connected to")
+        });
     }
 
     fn several_workers_share_the_listener(program: Program) {
