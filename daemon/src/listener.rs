@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gatepost_protocol::event::Level;
 use nix::libc;
-use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use thiserror::Error;
 
 use crate::log::lines::{error_text, peer_text};
@@ -127,6 +127,15 @@ pub(crate) fn listen(address: &Peer, options: &Options) -> Result<OwnedFd, Liste
     Ok(socket.into())
 }
 
+/// Gives a socket that listens already the options of a new configuration, as far as they can still change. What the
+/// new one does not name stays.
+pub(crate) fn adjust(listening: &Listening, options: &Options) -> Result<(), ListenError> {
+    let failed = |call| move |error| ListenError { call, address: listening.address.clone(), error };
+    let socket = SockRef::from(&listening.socket);
+    set_changeable(&socket, options).map_err(failed("setsockopt() for"))?;
+    socket.listen(options.backlog).map_err(failed("listen() to"))
+}
+
 /// Whether the address could be bound; one in use could be, once whoever uses it has gone. Unix sockets are not tried:
 /// the attempt would leave a file.
 pub(crate) fn probe(address: &Peer, options: &Options) -> Result<(), ListenError> {
@@ -148,6 +157,11 @@ fn set_options(socket: &Socket, at: &SockAddr, options: &Options) -> io::Result<
     if at.domain() == Domain::IPV6 {
         socket.set_only_v6(options.ipv6_only)?;
     }
+    set_changeable(socket, options)
+}
+
+/// The options that a socket may get while it listens.
+fn set_changeable(socket: &Socket, options: &Options) -> io::Result<()> {
     if let Some(bytes) = options.receive_buffer {
         socket.set_recv_buffer_size(bytes)?;
     }
@@ -220,6 +234,19 @@ mod tests {
         assert!(accepted.keepalive().expect("an option"));
         assert_eq!(accepted.tcp_keepalive_time().expect("an option"), Duration::from_secs(77));
         assert_eq!(accepted.tcp_keepalive_retries().expect("an option"), 3);
+    }
+
+    #[test]
+    fn a_socket_that_listens_takes_new_options() {
+        let address = any_port();
+        let socket = listen(&address, &Options { backlog: 5, ..Options::default() }).expect("a socket");
+        let listening = Listening { address, socket };
+        let keepalive = Some(Keepalive::On { idle: None, interval: None, probes: None });
+        let options = Options { backlog: 7, keepalive, ..Options::default() };
+        adjust(&listening, &options).expect("a listening socket");
+        let socket = SockRef::from(&listening.socket);
+        assert!(socket.keepalive().expect("an option"));
+        assert!(socket.is_listener().expect("an option"));
     }
 
     #[test]

@@ -275,11 +275,22 @@ impl Master<'_> {
         // Before the fork: a worker that inherited one would keep its address open.
         drop(gone);
         self.plan = plan;
+        self.adjust_listening();
         self.note("start worker processes");
         let old = self.workers.begin_generation();
         self.start_workers();
         // Only now: clients that connect in between wait in the queue of a socket that stays open.
         self.workers.retire(&old, &self.plan.log);
+    }
+
+    /// Sockets that stay open follow the options in the configuration.
+    fn adjust_listening(&self) {
+        for (address, options) in wanted(&self.plan) {
+            let listening = self.listening.iter().find(|listening| listening.address == address);
+            if let Some(Err(error)) = listening.map(|listening| listener::adjust(listening, &options)) {
+                self.plan.log.note(Level::Alert, &error.to_string());
+            }
+        }
     }
 
     /// The file follows the name in the configuration.
