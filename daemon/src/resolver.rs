@@ -13,6 +13,7 @@ use gatepost_protocol::dns::{self, Next, Query, Transport};
 use crate::deadline::Deadline;
 use crate::inlet::Inlet;
 use crate::runtime::{Peer, Runtime, Stream};
+use crate::slots::Slot;
 use crate::worker::Worker;
 
 /// Bytes of the largest datagram that a name server sends without being asked for more.
@@ -91,6 +92,7 @@ struct Conversation<S> {
     query: Vec<u8>,
     sent: usize,
     is_connected: bool,
+    _slot: Slot,
 }
 
 impl<S: Stream> Conversation<S> {
@@ -99,12 +101,13 @@ impl<S: Stream> Conversation<S> {
         servers: &[SocketAddr],
         query: Query,
     ) -> io::Result<Self> {
+        let slot = worker.slots.take().map_err(|_| io::ErrorKind::QuotaExceeded)?;
         let server = *servers.get(query.server).ok_or(io::ErrorKind::NotFound)?;
         let (stream, is_connected) = match query.transport {
             Transport::Udp => (worker.runtime.datagram(server)?, true),
             Transport::Tcp => (worker.runtime.connect(&Peer::Inet(server))?, false),
         };
-        Ok(Self { stream, query: query.bytes, sent: 0, is_connected })
+        Ok(Self { stream, query: query.bytes, sent: 0, is_connected, _slot: slot })
     }
 
     /// Connects, asks, and reads a piece of the answer.
@@ -157,32 +160,48 @@ mod tests {
         server.0.borrow().written.clone()
     }
 
-    fn settings() -> dns::Settings {
-        dns::Settings { servers: NonZeroUsize::MIN, ipv4: true, ipv6: false, valid: None }
+    /// A listener whose clients' names are asked of one server.
+    fn inlet() -> Rc<Inlet> {
+        let settings = dns::Settings { servers: NonZeroUsize::MIN, ipv4: true, ipv6: false, valid: None };
+        let resolver = Resolver::new(vec!["192.0.2.53:53".parse().expect("an address")], settings);
+        fake::inlet(&Log::default(), false, Some(Rc::new(resolver)))
     }
 
     #[test]
     fn a_name_is_looked_up_and_confirmed_each_on_its_own_socket() {
         let fake = Fake::new();
         let worker = fake::worker(&fake, &Log::default());
-        let resolver = Resolver::new(vec!["192.0.2.53:53".parse().expect("an address")], settings());
-        let inlet = fake::inlet(&Log::default(), false, Some(Rc::new(resolver)));
+        let inlet = inlet();
         let servers = [name_server(&fake), name_server(&fake)];
         let mut lookup = pin!(client_name(&worker, &inlet, "192.0.2.7".parse().expect("an address")));
         let mut cx = Context::from_waker(Waker::noop());
         assert!(lookup.as_mut().poll(&mut cx).is_pending());
         servers[0].bring(&answer(&query(&servers[0]), 12, b"\x02Mx\x07example\0"));
         assert!(lookup.as_mut().poll(&mut cx).is_pending());
+        let free = std::iter::from_fn(|| worker.slots.take().ok()).take(20).collect::<Vec<_>>();
+        assert_eq!(free.len(), 9, "one socket at a time");
+        drop(free);
         servers[1].bring(&answer(&query(&servers[1]), 1, &[192, 0, 2, 7]));
         assert_eq!(lookup.as_mut().poll(&mut cx), Poll::Ready(Ok("mx.example".into())));
+    }
+
+    #[test]
+    fn without_a_free_slot_nobody_is_asked() {
+        let fake = Fake::new();
+        let worker = fake::worker(&fake, &Log::default());
+        let inlet = inlet();
+        let server = name_server(&fake);
+        let _slots: Vec<_> = std::iter::from_fn(|| worker.slots.take().ok()).collect();
+        let mut lookup = pin!(client_name(&worker, &inlet, "192.0.2.7".parse().expect("an address")));
+        assert!(lookup.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(query(&server).is_empty());
     }
 
     #[test]
     fn silence_ends_with_the_timeout() {
         let fake = Fake::new();
         let worker = fake::worker(&fake, &Log::default());
-        let resolver = Resolver::new(vec!["192.0.2.53:53".parse().expect("an address")], settings());
-        let inlet = fake::inlet(&Log::default(), false, Some(Rc::new(resolver)));
+        let inlet = inlet();
         let _silent = name_server(&fake);
         let mut lookup = pin!(client_name(&worker, &inlet, "192.0.2.7".parse().expect("an address")));
         let mut cx = Context::from_waker(Waker::noop());
