@@ -79,6 +79,7 @@
 //!     proxy_buffer: 4096,
 //!     starttls: StartTls::Off,
 //!     tls: None,
+//!     verify_client: None,
 //!     pass_error_message: false,
 //!     proxy_protocol: ProxyProtocol::Off,
 //!     real_ip_from: Vec::new(),
