@@ -58,13 +58,9 @@ impl Deadlines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::start;
 
     const SECOND: Duration = Duration::from_secs(1);
-
-    #[expect(clippy::disallowed_methods, reason = "a test's clock has to start somewhere")]
-    fn start() -> Instant {
-        Instant::now()
-    }
 
     #[test]
     fn the_earliest_timer_expires_first() {

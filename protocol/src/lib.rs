@@ -170,5 +170,8 @@ pub mod smtp;
 pub mod transport;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 pub use relay::Relay;
 pub use session::Session;

@@ -67,15 +67,10 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::tests::start;
 
     fn question(number: u32) -> Question {
         Question::Name(Ipv4Addr::from(number).into())
-    }
-
-    // The clock is read once: the cache itself only ever sees `now`.
-    #[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
-    fn start() -> Instant {
-        Instant::now()
     }
 
     #[test]

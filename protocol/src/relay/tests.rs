@@ -1,6 +1,7 @@
 use super::*;
 use crate::action::Errno;
 use crate::address::ClientAddr;
+use crate::tests::start;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -13,8 +14,7 @@ struct Driver {
 
 impl Driver {
     fn new() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "a test's clock has to start somewhere")]
-        let start = Instant::now();
+        let start = start();
         let log_context =
             LogContext { client: ClientAddr::Unix, starttls: false, login: None, upstream: None };
         let limits = IdleLimits { open: HOUR, half_closed: MINUTE };

@@ -9,6 +9,7 @@ use domain::rdata::{A, Aaaa, Cname, Ptr};
 
 use super::*;
 use crate::action::{DnsError, LookupFailure};
+use crate::tests::start;
 
 const CLIENT: &str = "192.0.2.25";
 const POINTER: &str = "25.2.0.192.in-addr.arpa";
@@ -16,11 +17,6 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn settings(servers: usize) -> Settings {
     Settings { servers: NonZeroUsize::new(servers).unwrap(), ipv4: true, ipv6: true, valid: None }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
-fn start() -> Instant {
-    Instant::now()
 }
 
 /// A lookup with its resolver and its clock.
