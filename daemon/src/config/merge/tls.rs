@@ -1,0 +1,118 @@
+//! What a server's TLS is made of (spec/config.md section 15).
+
+use std::sync::Arc;
+
+use gatepost_protocol::client_certificate::{ClientVerification, VerifyClient};
+use gatepost_protocol::config::{Protocol, StartTls};
+
+use super::{MINUTE, is_ssl};
+use crate::certificates::{self, CertificateError, Certificates, ClientSettings, Clients};
+use crate::config;
+use crate::config::error::{Error, Place};
+use crate::config::layer::Layer;
+use crate::config::mail::ServerBlock;
+use crate::config::mail::tls::TlsProtocol;
+use crate::config::reader::Reader;
+
+/// TLS of one server.
+pub(super) struct Tls {
+    pub(super) config: Arc<rustls::ServerConfig>,
+    pub(super) verify_client: Option<ClientVerification>,
+}
+
+/// TLS of one server, if it uses any.
+pub(super) fn tls(
+    reader: &Reader<'_>,
+    block: &ServerBlock,
+    layer: &Layer,
+    protocol: Protocol,
+    seed: &[u8; 32],
+) -> Result<Option<Tls>, Error> {
+    let Some((mode, place)) = tls_mode(block, layer) else { return Ok(None) };
+    let (certificates, keys) = (&layer.ssl_certificate, &layer.ssl_certificate_key);
+    let missing = |what: String| Err(Error::new(what, place.clone()));
+    let Some(last) = certificates.last() else {
+        return missing(format!("no \"ssl_certificate\" is defined for the \"{mode}\" directive"));
+    };
+    if keys.is_empty() {
+        return missing(format!("no \"ssl_certificate_key\" is defined for the \"{mode}\" directive"));
+    }
+    if keys.len() < certificates.len() {
+        return missing(format!(
+            "no \"ssl_certificate_key\" is defined for certificate \"{}\" and the \"{mode}\" directive",
+            certificate_name(reader, last)
+        ));
+    }
+    let versions: &[TlsProtocol] = match layer.ssl_protocols.as_slice() {
+        [] => &[TlsProtocol::Tls12, TlsProtocol::Tls13],
+        protocols => protocols,
+    };
+    let (tls12, tls13) = (versions.contains(&TlsProtocol::Tls12), versions.contains(&TlsProtocol::Tls13));
+    if !tls12 && !tls13 {
+        return missing("\"ssl_protocols\" has neither \"TLSv1.2\" nor \"TLSv1.3\"".into());
+    }
+    let clients = clients(reader, layer)?;
+    let pairs = certificates.iter().zip(keys);
+    let settings = certificates::Settings {
+        pairs: pairs.map(|(certificate, key)| (named(reader, certificate), named(reader, key))).collect(),
+        tls12,
+        tls13,
+        prefers_own_ciphers: layer.ssl_prefer_server_ciphers.unwrap_or(false),
+        cached_sessions: layer.ssl_session_cache.map_or(0, |cache| cache.0),
+        tickets: layer.ssl_session_tickets.unwrap_or(true),
+        session_timeout: layer.ssl_session_timeout.unwrap_or(MINUTE * 5),
+        alpn: protocol.name(),
+        seed,
+        clients: clients.as_ref(),
+    };
+    let config =
+        certificates::server_config(&settings, &|path| reader.environment.read(path)).map_err(cannot_load)?;
+    Ok(Some(Tls { config, verify_client: clients.map(|clients| clients.verification) }))
+}
+
+/// `ssl_verify_client` and what goes with it.
+fn clients(reader: &Reader<'_>, layer: &Layer) -> Result<Option<Clients>, Error> {
+    let Some(policy) = layer.ssl_verify_client.flatten() else { return Ok(None) };
+    let from = |text: &Option<String>| text.as_ref().map(|text| named(reader, text));
+    let settings = ClientSettings {
+        policy,
+        named: from(&layer.ssl_client_certificate),
+        trusted: from(&layer.ssl_trusted_certificate),
+        crl: from(&layer.ssl_crl),
+        depth: layer.ssl_verify_depth.unwrap_or(1),
+    };
+    if policy != VerifyClient::OptionalNoCa && settings.named.is_none() && settings.trusted.is_none() {
+        let message = "no ssl_client_certificate or ssl_trusted_certificate for ssl_verify_client";
+        return Err(Error::nowhere(message));
+    }
+    Clients::load(&settings, &|path| reader.environment.read(path)).map(Some).map_err(cannot_load)
+}
+
+fn cannot_load(error: CertificateError) -> Error {
+    let hint = error.hint();
+    Error::nowhere(error.to_string()).with_hint(hint)
+}
+
+/// Which directive asks for TLS, and where: the last `listen ... ssl`, else `starttls`.
+fn tls_mode<'a>(block: &'a ServerBlock, layer: &'a Layer) -> Option<(&'static str, &'a Place)> {
+    let listen = block.listens.iter().rev().find(|listen| is_ssl(listen.ssl, layer));
+    match (listen, &layer.starttls) {
+        (Some(listen), _) => Some(("listen ... ssl", &listen.place)),
+        (None, Some((StartTls::On | StartTls::Only, place))) => Some(("starttls", place)),
+        (None, Some((StartTls::Off, _)) | None) => None,
+    }
+}
+
+fn named(reader: &Reader<'_>, text: &str) -> Certificates {
+    match text.strip_prefix("data:") {
+        Some(pem) => Certificates::Data(pem.as_bytes().to_vec()),
+        None if text.starts_with("engine:") || text.starts_with("store:") => {
+            Certificates::Elsewhere(text.to_owned())
+        }
+        None => Certificates::File(config::absolute(&reader.conf_prefix, text)),
+    }
+}
+
+fn certificate_name(reader: &Reader<'_>, text: &str) -> String {
+    named(reader, text).to_string()
+}
