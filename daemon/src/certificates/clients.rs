@@ -21,8 +21,9 @@ use x509_cert::der::Encode;
 use x509_cert::ext::pkix;
 
 use super::failure;
+use super::pair::{chain, text};
 use super::read::{Parsed, describe, is_self_issued, parse, validity};
-use super::{CertificateError, Certificates, chain, provider, text};
+use super::{CertificateError, Certificates, provider};
 
 /// What the directives about client certificates say.
 #[derive(Debug)]

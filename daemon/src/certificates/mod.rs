@@ -4,10 +4,15 @@ mod attributes;
 mod chooser;
 mod clients;
 mod failure;
+mod keys;
 mod name;
+mod pair;
+mod passphrases;
+mod pem;
 mod read;
 mod request;
 mod tickets;
+mod traditional;
 
 use std::fmt;
 use std::io;
@@ -15,25 +20,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatepost_protocol::secret::Secret;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, ServerConfig, ServerSessionMemoryCache};
-use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use thiserror::Error;
 
 use self::chooser::Chooser;
 pub(crate) use self::clients::{ClientSettings, Clients};
+use self::pair::certified_key;
+pub(crate) use self::passphrases::passphrases;
 use self::request::AskForCertificate;
 use self::tickets::Tickets;
-use crate::log::lines::error_text;
 
 /// What the TLS of one server is made of.
 #[derive(Debug)]
 pub(crate) struct Settings<'a> {
     /// Chains with their keys, one or more.
     pub(crate) pairs: Vec<(Certificates, Certificates)>,
+    /// What keys may be encrypted with.
+    pub(crate) passphrases: &'a [Secret],
     pub(crate) tls12: bool,
     pub(crate) tls13: bool,
     /// Whether our order of cipher suites counts and not the client's.
@@ -89,7 +95,9 @@ pub(crate) enum CertificateError {
     Authority(Certificates, String),
     #[error("cannot load CRL \"{0}\": {1}")]
     Crl(Certificates, String),
-    #[error("SSL_CTX_use_PrivateKey(\"{0}\") failed (SSL: key values mismatch)")]
+    #[error(
+        "SSL_CTX_use_PrivateKey(\"{0}\") failed (SSL: error:05800074:x509 certificate routines::key values mismatch)"
+    )]
     Mismatch(Certificates, Certificates),
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
@@ -125,7 +133,7 @@ pub(crate) fn server_config(
     let provider = Arc::new(provider());
     let mut keys = Vec::new();
     for (certificates, key) in &settings.pairs {
-        keys.push(Arc::new(certified_key(certificates, key, &provider, read)?));
+        keys.push(Arc::new(certified_key(certificates, key, settings.passphrases, &provider, read)?));
     }
     let versions: &[_] = match (settings.tls12, settings.tls13) {
         (true, true) => &[&TLS12, &TLS13],
@@ -157,63 +165,6 @@ pub(crate) fn server_config(
         config.ticketer = Arc::new(tickets);
     }
     Ok(Arc::new(config))
-}
-
-fn certified_key(
-    certificates: &Certificates,
-    key: &Certificates,
-    provider: &CryptoProvider,
-    read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
-) -> Result<CertifiedKey, CertificateError> {
-    let failed = |reason| CertificateError::Certificate(certificates.clone(), reason);
-    let chain = text(certificates, read).and_then(|text| chain(&text)).map_err(failed)?;
-    let failed = |reason| CertificateError::Key(key.clone(), reason);
-    let text = zeroize::Zeroizing::new(text(key, read).map_err(failed)?);
-    let der = private_key(&text).map_err(failed)?;
-    let signer = provider.key_provider.load_private_key(der).map_err(|error| failed(error.to_string()))?;
-    let certified = CertifiedKey::new(chain, signer);
-    match certified.keys_match() {
-        // A kind of key that does not tell its public part cannot be compared.
-        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(certified),
-        Err(rustls::Error::InconsistentKeys(_)) => {
-            Err(CertificateError::Mismatch(key.clone(), certificates.clone()))
-        }
-        Err(rustls::Error::InvalidCertificate(reason)) => {
-            Err(CertificateError::Certificate(certificates.clone(), format!("invalid certificate: {reason}")))
-        }
-        Err(error) => Err(CertificateError::Tls(error)),
-    }
-}
-
-fn text(from: &Certificates, read: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Vec<u8>, String> {
-    match from {
-        Certificates::File(path) => {
-            read(path).map_err(|error| format!("open() failed {}", error_text(&error)))
-        }
-        Certificates::Data(text) => Ok(text.clone()),
-        Certificates::Elsewhere(_) => Err("only files and \"data:\" are supported".into()),
-    }
-}
-
-fn chain(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
-    match chain {
-        Ok(chain) if chain.is_empty() => Err("no certificate in PEM form in it".into()),
-        Ok(chain) => Ok(chain),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// The first key of the text, in PKCS#8, PKCS#1 or SEC 1 form.
-fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
-    match PrivateKeyDer::from_pem_slice(text) {
-        Ok(key) => Ok(key),
-        Err(_) if text.windows(9).any(|word| word == b"ENCRYPTED") => {
-            Err("the key is encrypted, which is not supported".into())
-        }
-        Err(pem::Error::NoItemsFound) => Err("no private key in PEM form in it".into()),
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,6 @@
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, ServerConnection};
 
 use super::*;
@@ -17,6 +19,7 @@ fn settings(certificate: &str, key: &str) -> Settings<'static> {
     };
     Settings {
         pairs: vec![(from(certificate), from(key))],
+        passphrases: &[],
         tls12: true,
         tls13: true,
         prefers_own_ciphers: false,
@@ -61,6 +64,8 @@ fn refusals_name_the_file_and_the_reason() {
         Some("/k") => Ok(key.clone().into()),
         Some("/other") => Ok(other.clone().into()),
         Some("/empty") => Ok(Vec::new()),
+        Some("/broken") => Ok(certificate.replace("-----END", "-----").into()),
+        Some("/cut") => Ok(certificate.replace("-----END", "A\n-----END").into()),
         Some("/garbage") => Ok("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".into()),
         Some("/encrypted") => {
             Ok("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n".into())
@@ -76,19 +81,65 @@ fn refusals_name_the_file_and_the_reason() {
         ),
         ("/empty", "/k", "cannot load certificate \"/empty\": no certificate in PEM form in it"),
         ("/k", "/k", "cannot load certificate \"/k\": no certificate in PEM form in it"),
+        ("/broken", "/k", "cannot load certificate \"/broken\": \"-----END CERTIFICATE-----\" is missing"),
         ("/c", "/c", "cannot load certificate key \"/c\": no private key in PEM form in it"),
         (
             "/c",
             "/encrypted",
-            "cannot load certificate key \"/encrypted\": the key is encrypted, which is not supported",
+            "cannot load certificate key \"/encrypted\": it is encrypted, and there is no \"ssl_password_file\" with its passphrase",
         ),
-        ("/c", "/other", "SSL_CTX_use_PrivateKey(\"/other\") failed (SSL: key values mismatch)"),
+        (
+            "/c",
+            "/other",
+            "SSL_CTX_use_PrivateKey(\"/other\") failed (SSL: error:05800074:x509 certificate routines::key values mismatch)",
+        ),
     ] {
         let error = server_config(&settings(certificate, key), &read).expect_err(expected);
         assert_eq!(error.to_string(), expected);
     }
-    let garbage = server_config(&settings("/garbage", "/k"), &read).expect_err("no certificate").to_string();
-    assert!(garbage.starts_with("cannot load certificate \"/garbage\": invalid certificate: "), "{garbage}");
+    for (certificate, expected) in
+        [("/garbage", "invalid certificate: "), ("/cut", "bad base64 in \"CERTIFICATE\": ")]
+    {
+        let error =
+            server_config(&settings(certificate, "/k"), &read).expect_err("no certificate").to_string();
+        assert!(
+            error.starts_with(&format!("cannot load certificate \"{certificate}\": {expected}")),
+            "{error}"
+        );
+    }
+}
+
+/// The certificates of version 1 with their keys.
+fn version1() -> Vec<(String, String)> {
+    let texts = [include_str!("tests/version1.txt"), include_str!("tests/keys.txt")];
+    let [ec, rsa] =
+        ["ec: PKCS#8 in clear", "rsa: traditional"].map(|title| texts[1].split(title).nth(1).expect("a key"));
+    let certificates = texts[0].split("\n\n").skip(1);
+    certificates.zip([ec, rsa]).map(|(certificate, key)| (certificate.to_owned(), key.to_owned())).collect()
+}
+
+#[test]
+fn certificates_of_version_1_are_presented() {
+    let passphrases = [Secret::from(&b"sesame"[..])];
+    let pairs = version1();
+    for (certificate, key) in &pairs {
+        let settings = Settings { passphrases: &passphrases, ..settings(certificate, key) };
+        server_config(&settings, &missing).expect("settings");
+    }
+    let settings = Settings { passphrases: &passphrases, ..settings(&pairs[0].0, &pairs[1].1) };
+    let error = server_config(&settings, &missing).expect_err("the key of another").to_string();
+    assert!(error.ends_with("::key values mismatch)"), "{error}");
+}
+
+#[test]
+fn a_trusted_certificate_is_presented_without_what_was_added() {
+    let (certificate, key) = pair();
+    let der = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("a certificate");
+    let added = [&der[..], &[0x30, 0]].concat();
+    let text = data_encoding::BASE64.encode(&added);
+    let trusted = format!("-----BEGIN TRUSTED CERTIFICATE-----\n{text}\n-----END TRUSTED CERTIFICATE-----\n");
+    assert_eq!(pair::chain(trusted.as_bytes()), Ok(vec![der]));
+    server_config(&settings(&trusted, &key), &missing).expect("settings");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! The settings of one level: `mail {}` or one `server {}` (spec/config.md section 9).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_protocol::client_certificate::VerifyClient;
 use gatepost_protocol::config::{Network, ProxyProtocol, StartTls};
+use gatepost_protocol::secret::Secret;
 
 use super::Resolver;
 use super::error::Place;
@@ -67,6 +69,7 @@ layer! {
         ssl: bool,
         ssl_client_certificate: String,
         ssl_crl: String,
+        ssl_password_file: Arc<[Secret]>,
         ssl_prefer_server_ciphers: bool,
         ssl_session_cache: SessionCache,
         ssl_session_timeout: Duration,

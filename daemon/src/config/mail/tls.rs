@@ -3,7 +3,11 @@
 use gatepost_protocol::client_certificate::VerifyClient;
 use gatepost_protocol::config::StartTls;
 
+use zeroize::Zeroizing;
+
 use super::methods::add_choices;
+use crate::certificates::passphrases;
+use crate::config;
 use crate::config::directive::{Directive, MAIL_SERVER, MANY, Words, once};
 use crate::config::error::Fault;
 use crate::config::reader::Reader;
@@ -110,10 +114,15 @@ fn ssl_ecdh_curve(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
 }
 
 fn ssl_password_file(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
-    let path = crate::config::absolute(&reader.conf_prefix, words.first());
-    once_by_name(reader, words)?;
-    reader.content(&path).map_err(Fault::Message)?;
-    unused(reader, words)
+    if reader.layer().ssl_password_file.is_some() {
+        return Err(Fault::DUPLICATE);
+    }
+    let path = config::absolute(&reader.conf_prefix, words.first());
+    let content = Zeroizing::new(reader.content(&path).map_err(Fault::Message)?);
+    let too_long = || Fault::Message(format!("too long line in \"{}\"", path.display()));
+    let passphrases = passphrases(&content).ok_or_else(too_long)?;
+    reader.layer().ssl_password_file = Some(passphrases.into());
+    Ok(())
 }
 
 fn ssl_protocols(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {

@@ -55,6 +55,7 @@ pub(super) fn tls(
     let pairs = certificates.iter().zip(keys);
     let settings = certificates::Settings {
         pairs: pairs.map(|(certificate, key)| (named(reader, certificate), named(reader, key))).collect(),
+        passphrases: layer.ssl_password_file.as_deref().unwrap_or_default(),
         tls12,
         tls13,
         prefers_own_ciphers: layer.ssl_prefer_server_ciphers.unwrap_or(false),

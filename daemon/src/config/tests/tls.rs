@@ -83,6 +83,30 @@ fn nothing_is_loaded_where_no_server_uses_it() {
 }
 
 #[test]
+fn passphrases_decrypt_keys() {
+    let keys = include_str!("../../certificates/tests/keys.txt");
+    let key = keys.split("ec: traditional, aes192\n").nth(1).expect("a key");
+    let certificate = include_str!("../../certificates/tests/version1.txt");
+    let machine = machine().with_file("/c", certificate).with_file("/k", key);
+    let machine = machine.with_file("/p", "wrong\nsesame\n").with_file("/x", "wrong");
+    let read = |directives: &str| {
+        let text = format!("{PAIR} {directives} server {{ listen 993 ssl; }}");
+        read_on(machine.clone(), &in_mail(&text)).config.map_err(|error| error.to_string())
+    };
+    assert!(read("ssl_password_file p;").is_ok());
+    for (directives, expected) in [
+        ("ssl_password_file x;", "none of the passphrases in \"ssl_password_file\" fits"),
+        ("", "there is no \"ssl_password_file\" with its passphrase"),
+    ] {
+        let expected = format!("cannot load certificate key \"/k\": it is encrypted, and {expected}");
+        assert_eq!(read(directives).expect_err("no key"), expected);
+    }
+    let long = read_on(machine.with_file("/long", "x".repeat(4096)), &in_mail("ssl_password_file long;"));
+    let expected = "too long line in \"/long\" in /nginx.conf:1";
+    assert_eq!(long.config.expect_err("too long").to_string(), expected);
+}
+
+#[test]
 fn sessions_and_protocols() {
     let tls =
         |directives: &str| tls_server(&format!("listen 993 ssl; {directives}")).0.tls.clone().expect("TLS");
@@ -107,6 +131,10 @@ fn messages() {
         ("ssl_session_cache x;", "invalid session cache \"x\""),
         ("ssl_session_cache shared:a:31k;", "session cache \"shared:a:31k\" is too small"),
         ("ssl_password_file none;", "open() \"/none\" failed (2: No such file or directory)"),
+        (
+            "ssl_password_file /nginx.conf; ssl_password_file x;",
+            "\"ssl_password_file\" directive is duplicate",
+        ),
         ("ssl_verify_depth x;", "\"ssl_verify_depth\" directive invalid number"),
         ("ssl_verify_client maybe;", "invalid value \"maybe\""),
         ("ssl_ciphers a; ssl_ciphers b;", "\"ssl_ciphers\" directive is duplicate"),
