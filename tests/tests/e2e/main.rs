@@ -7,6 +7,7 @@ mod command_line;
 mod hostile;
 mod login;
 mod opening;
+mod openssl;
 mod operations;
 mod refusal;
 mod relay;

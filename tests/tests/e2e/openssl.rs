@@ -1,0 +1,72 @@
+//! Certificates and keys that OpenSSL made, and OpenSSL as a client.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use gatepost_tests::real::{are_installed, run, run_with_input};
+use gatepost_tests::{Loopback, Program, Proxy, on_both};
+use tempfile::TempDir;
+
+const TESTED: &str = "ssl_certificate certificate.pem; ssl_certificate_key key.pem;";
+
+/// Starts a proxy with one IMAP server that has TLS from the first byte.
+fn start(program: Program, folder: TempDir, directives: &str) -> (Proxy, SocketAddr) {
+    let listen = Loopback::new().port(1001);
+    let mail = format!(
+        "auth_http 127.0.0.1:9/; {TESTED} server {{ listen {listen} ssl; protocol imap; {directives} }}"
+    );
+    (Proxy::start(program, folder, &mail, &[listen]), listen)
+}
+
+/// Runs `openssl` in a folder with these words.
+#[track_caller]
+fn openssl(folder: &Path, words: &str) {
+    run(Command::new("openssl").current_dir(folder).args(words.split(' ')));
+}
+
+/// What a client says that trusts the certificate, is greeted and leaves.
+#[track_caller]
+fn visit(proxy: &Proxy, listen: SocketAddr, words: &str) -> String {
+    let mut command = Command::new("openssl");
+    command.current_dir(proxy.path()).args([
+        "s_client",
+        "-connect",
+        &listen.to_string(),
+        "-crlf",
+        "-ign_eof",
+    ]);
+    command.args(["-CAfile", "certificate.pem", "-verify_return_error"]).args(words.split_whitespace());
+    let text = run_with_input(&mut command, "a1 LOGOUT\n");
+    assert!(text.contains("Verify return code: 0 (ok)") && text.contains("* OK IMAP4 ready\r\n"), "{text}");
+    text
+}
+
+on_both! {
+    fn certificates_of_version_1_with_keys_in_every_form(program: Program) {
+        if !are_installed(&["openssl"]) {
+            return;
+        }
+        for (make, convert, directives) in [
+            ("ecparam -name prime256v1 -genkey -noout -out made.pem", "ec -in made.pem -out key.pem", ""),
+            ("ecparam -name secp384r1 -genkey -noout -out made.pem", "pkcs8 -topk8 -nocrypt -in made.pem -out key.pem", ""),
+            ("genrsa -out made.pem 2048", "rsa -traditional -in made.pem -out key.pem", ""),
+            ("genrsa -out made.pem 2048", "rsa -traditional -aes128 -passout pass:sesame -in made.pem -out key.pem", "ssl_password_file words;"),
+            ("genrsa -out made.pem 2048", "pkcs8 -topk8 -passout pass:sesame -in made.pem -out key.pem", "ssl_password_file words;"),
+        ] {
+            let folder = Proxy::folder();
+            openssl(folder.path(), make);
+            openssl(folder.path(), "req -new -key made.pem -subj /CN=localhost -out request.pem");
+            openssl(folder.path(), "x509 -req -in request.pem -signkey made.pem -out certificate.pem");
+            openssl(folder.path(), convert);
+            fs::write(folder.path().join("words"), "wrong\nsesame\n").unwrap();
+            let shown = run(Command::new("openssl").current_dir(folder.path()).args(["x509", "-in", "certificate.pem", "-noout", "-text"]));
+            assert!(shown.contains("Version: 1 (0x0)"), "{shown}");
+            let (proxy, listen) = start(program, folder, directives);
+            for version in ["-tls1_2", "-tls1_3"] {
+                visit(&proxy, listen, version);
+            }
+        }
+    }
+}
