@@ -20,6 +20,7 @@ pub mod demo;
 mod drive;
 #[cfg(test)]
 mod fake;
+mod inherited;
 mod inlet;
 mod listener;
 mod log;
@@ -36,6 +37,7 @@ mod slots;
 pub mod socket;
 mod start;
 mod sys;
+mod variables;
 mod worker;
 
 pub use self::master::Start;

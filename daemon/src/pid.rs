@@ -9,7 +9,12 @@ use thiserror::Error;
 
 /// The file that names the master, for `-s` and for whoever supervises it.
 #[derive(Debug)]
-pub(crate) struct PidFile(PathBuf);
+pub(crate) struct PidFile {
+    /// As the configuration names it.
+    path: PathBuf,
+    /// Whether it has made room for that of a new master.
+    is_aside: bool,
+}
 
 /// Why the master cannot be named by its file.
 #[derive(Debug, Error)]
@@ -31,11 +36,44 @@ impl PidFile {
         let mut file =
             fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path)?;
         writeln!(file, "{}", std::process::id())?;
-        Ok(Self(path.to_owned()))
+        Ok(Self { path: path.to_owned(), is_aside: false })
     }
 
+    /// As the configuration names it.
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
+    }
+
+    /// Where it is.
+    pub(crate) fn place(&self) -> PathBuf {
+        if self.is_aside { self.aside() } else { self.path.clone() }
+    }
+
+    /// Makes room for the file of a new master.
+    ///
+    /// # Errors
+    /// `rename`'s.
+    pub(crate) fn step_aside(&mut self) -> io::Result<()> {
+        fs::rename(&self.path, self.aside())?;
+        self.is_aside = true;
+        Ok(())
+    }
+
+    /// Takes the place back, over whatever is there.
+    ///
+    /// # Errors
+    /// `rename`'s.
+    pub(crate) fn step_back(&mut self) -> io::Result<()> {
+        fs::rename(self.aside(), &self.path)?;
+        self.is_aside = false;
+        Ok(())
+    }
+
+    /// Where it is while a new master writes its own to the path.
+    pub(crate) fn aside(&self) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".oldbin");
+        name.into()
     }
 
     /// Removes the file, at the end or for another name.
@@ -43,7 +81,7 @@ impl PidFile {
     /// # Errors
     /// `unlink`'s.
     pub(crate) fn remove(self) -> io::Result<()> {
-        fs::remove_file(self.0)
+        fs::remove_file(self.place())
     }
 }
 
@@ -69,6 +107,21 @@ mod tests {
         assert_eq!(read(file.path()).ok(), i32::try_from(std::process::id()).ok());
         file.remove().expect("the file");
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_makes_room_and_comes_back() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (path, aside) = (folder.path().join("pid"), folder.path().join("pid.oldbin"));
+        let mut file = PidFile::create(&path).expect("a file");
+        file.step_aside().expect("the file");
+        assert!(!path.exists() && aside.exists() && file.aside() == aside && file.path() == path);
+        fs::write(&path, "1\n").expect("the file of another");
+        file.step_back().expect("the file");
+        assert_eq!(read(&path).ok(), i32::try_from(std::process::id()).ok());
+        file.step_aside().expect("the file");
+        file.remove().expect("the file");
+        assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
     }
 
     #[test]

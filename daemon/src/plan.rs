@@ -5,12 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{self, Bind, Config, Listen, LogTarget, LogTo, MailServer};
+use crate::config::{self, Affinity, Bind, Config, Listen, LogTarget, LogTo, MailServer};
 use crate::inlet::{AuthServer, Inlet, Inlets};
 use crate::log::lines::error_text;
 use crate::log::{Function, Log, LogFiles, Syslog, Target};
 use crate::privileges::Account;
 use crate::resolver::Resolver;
+use crate::variables::Variables;
 
 /// One configuration, ready to be served.
 #[derive(Debug)]
@@ -31,8 +32,12 @@ pub(crate) struct Plan {
     /// Whom root's workers become.
     pub(crate) account: Option<Account>,
     pub(crate) working_directory: Option<PathBuf>,
-    /// `env NAME=VALUE`, for the workers.
-    pub(crate) environment: Vec<(String, String)>,
+    /// `env`.
+    pub(crate) variables: Variables,
+    /// `worker_cpu_affinity`.
+    pub(crate) affinity: Option<Affinity>,
+    /// `worker_priority`.
+    pub(crate) priority: i32,
     /// One for each socket.
     pub(crate) inlets: Vec<Rc<Inlets>>,
 }
@@ -73,7 +78,9 @@ impl Plan {
             shutdown_timeout: main.worker_shutdown_timeout,
             account: main.account.map(Account::from),
             working_directory: main.working_directory,
-            environment: main.environment,
+            variables: Variables::new(main.environment),
+            affinity: main.worker_cpu_affinity,
+            priority: main.worker_priority,
             inlets,
         })
     }

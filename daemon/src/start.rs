@@ -13,9 +13,10 @@ use nix::unistd::ForkResult;
 
 use crate::cli::{self, Options};
 use crate::config::{self, Config, Machine, Report, Request};
+use crate::inherited::Inherited;
 use crate::log::lines::{errno_text, error_text};
 use crate::log::{Log, LogFiles, Target, level_name};
-use crate::master::{self, LoadError, Start};
+use crate::master::{self, Binary, LoadError, Start};
 use crate::plan::Plan;
 use crate::probe::{probe, probe_pid_file};
 use crate::{control, demo, sys};
@@ -23,9 +24,9 @@ use crate::{control, demo, sys};
 /// The whole program: reads the command line and does what it says. `program` is its name, for messages; `start` runs a
 /// worker on the program's runtime.
 pub fn run(program: &'static str, start: Start) -> ExitCode {
-    let mut arguments = std::env::args_os();
-    let invoked = arguments.next().unwrap_or_default();
-    let options = match cli::parse(arguments) {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let invoked = arguments.first().cloned().unwrap_or_default();
+    let options = match cli::parse(arguments.iter().skip(1).cloned()) {
         Ok(options) => options,
         Err(error) => {
             let name = shown_name(program, &invoked);
@@ -33,7 +34,8 @@ pub fn run(program: &'static str, start: Start) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let starter = Starter { program, name: shown_name(program, &invoked), start };
+    let name = shown_name(program, &invoked);
+    let starter = Starter { program, name, start, binary: Binary::new(arguments) };
     starter.run(options)
 }
 
@@ -47,6 +49,7 @@ struct Starter {
     /// What messages begin with.
     name: &'static str,
     start: Start,
+    binary: Binary,
 }
 
 impl Starter {
@@ -64,11 +67,12 @@ impl Starter {
         if options.test {
             return self.test(&request, &options);
         }
-        let log = self.startup_log(&options, &request);
-        match options.signal {
-            Some(signal) => self.signal(&request, &log, signal),
-            None => self.serve(&request, log),
+        if let Some(signal) = options.signal {
+            return self.signal(&request, &self.startup_log(&options, &request), signal);
         }
+        // Before anything is opened whose number the environment might name.
+        let inherited = Inherited::take();
+        self.serve(&request, self.startup_log(&options, &request), inherited)
     }
 
     fn show_version(&self, options: &Options) {
@@ -83,7 +87,7 @@ impl Starter {
         print_error(&text);
     }
 
-    fn serve(&self, request: &Request, log: Log) -> ExitCode {
+    fn serve(&self, request: &Request, log: Log, inherited: Inherited) -> ExitCode {
         let (plan, report) = load(request);
         self.tell_all(&log, &report);
         let plan = match plan {
@@ -101,7 +105,8 @@ impl Starter {
             plan
         };
         let say = |log: &Log, level, message: &str| self.tell(log, level, message);
-        master::run(master::Program { name: self.program, start: self.start, say: &say, load: &reload }, plan)
+        let (name, start, binary) = (self.program, self.start, &self.binary);
+        master::run(master::Program { name, binary, start, say: &say, load: &reload }, plan, inherited)
     }
 
     /// `-t`: reads everything, and finds out what could keep it from being served, without leaving a trace.

@@ -3,13 +3,16 @@
 //! Each block states what makes it sound. Everything else goes through `nix`, `socket2` or the standard library.
 #![expect(unsafe_code, reason = "each block below states why it is sound")]
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
 use nix::unistd::ForkResult;
@@ -97,18 +100,63 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SockAddr)
     }
 }
 
-/// Sets a variable of the environment.
+/// Makes these the only variables of the environment.
 ///
 /// # Panics
-/// If the process has a second thread, which might be reading the environment.
-pub(crate) fn set_variable(name: &str, value: &str) {
+/// If the process has a second thread, which might be reading the environment; if a name is empty or holds `=`, or
+/// anything holds a NUL.
+pub(crate) fn replace_environment(variables: &[(OsString, OsString)]) {
     assert_eq!(threads(), 1, "only a process with one thread may change its environment");
     // SAFETY: no other thread can read or write the environment.
-    unsafe { std::env::set_var(name, value) };
+    unsafe { libc::clearenv() };
+    for (name, value) in variables {
+        // SAFETY: no other thread can read or write the environment.
+        unsafe { std::env::set_var(name, value) };
+    }
+    // The C library has looked at TZ before.
+    // SAFETY: it takes no argument; no other thread can use the time zone.
+    unsafe { tzset() };
+}
+
+unsafe extern "C" {
+    /// POSIX.
+    fn tzset();
+}
+
+/// Sets how much this process gives way to others, from -20 (least) to 19.
+///
+/// # Errors
+/// `setpriority`'s.
+pub(crate) fn set_priority(priority: i32) -> nix::Result<()> {
+    // SAFETY: it takes no pointer.
+    Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, priority) }).map(drop)
 }
 
 fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
+}
+
+/// Takes over descriptors that were open when this process started. The standard streams and numbers that name nothing
+/// are errors.
+///
+/// # Panics
+/// When called a second time: the numbers may have other owners by then.
+pub(crate) fn own_inherited(numbers: BTreeSet<RawFd>) -> Vec<(RawFd, io::Result<OwnedFd>)> {
+    static IS_DONE: AtomicBool = AtomicBool::new(false);
+    assert!(!IS_DONE.swap(true, Ordering::Relaxed), "descriptors are inherited once");
+    let own = |number: RawFd| {
+        if number <= libc::STDERR_FILENO {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
+        // SAFETY: F_GETFD takes no pointer, and any number may be asked about.
+        if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is open. It is owned by nobody else: the caller comes before anything that this
+        // program opens, a set holds each number once, and the check above lets no second call pass.
+        Ok(unsafe { OwnedFd::from_raw_fd(number) })
+    };
+    numbers.into_iter().map(|number| (number, own(number))).collect()
 }
 
 /// Takes over a descriptor that the kernel has just put into a received message.

@@ -11,6 +11,7 @@ mod authority;
 pub mod backend;
 mod certificate;
 mod client;
+pub mod daemon;
 mod loopback;
 mod name_server;
 mod program;
@@ -28,6 +29,16 @@ pub use proxy::Proxy;
 
 /// How long any single wait in a test may take before the test fails. Generous: the machine may be busy.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Waits until it is so.
+#[track_caller]
+pub fn await_that(what: &str, is_so: impl Fn() -> bool) {
+    let end = std::time::Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(std::time::Instant::now() < end, "never: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
 
 /// Makes each `fn name(program: Program)` a test on both programs: `name::tokio` and `name::smol`.
 #[macro_export]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::affinity::Affinity;
 use super::directive::{ANYWHERE, Context, Directive, EVENTS, LOGGED, MAIN, MANY, Words, choose, once};
 use super::environment::Account;
 use super::error::Fault;
@@ -25,7 +26,9 @@ pub(super) struct MainBlock {
     pub(super) pid: Option<PathBuf>,
     pub(super) daemon: Option<bool>,
     pub(super) master_process: Option<bool>,
-    pub(super) environment: Vec<(String, String)>,
+    pub(super) environment: Vec<(String, Option<String>)>,
+    pub(super) worker_cpu_affinity: Option<Affinity>,
+    pub(super) worker_priority: Option<i32>,
     pub(super) error_log: Vec<LogTarget>,
     has_block: bool,
     /// Directives without effect that were met.
@@ -56,6 +59,13 @@ const MAIN_TABLE: &[Directive] = &[
     }),
     Directive::block("stream", MAIN, skipped),
     Directive::new("user", MAIN, 1..=2, user),
+    Directive::new("worker_cpu_affinity", MAIN, MANY, |reader, words| {
+        let processors = reader.environment.processors();
+        once(&mut reader.main.worker_cpu_affinity, Affinity::parse(&words.arguments, processors))
+    }),
+    Directive::one("worker_priority", MAIN, |reader, words| {
+        once(&mut reader.main.worker_priority, priority(words.first()))
+    }),
     Directive::one("worker_processes", MAIN, worker_processes),
     Directive::one("worker_rlimit_core", MAIN, |reader, words| {
         let bytes = value::offset(words.first()).ok_or(Fault::INVALID_VALUE);
@@ -89,13 +99,6 @@ const IGNORED_TABLE: &[Directive] = &[
     Directive::one("ssl_object_cache_inheritable", MAIN, ignore_flag),
     Directive::new("thread_pool", MAIN, 2..=3, |_, _| Ok(())),
     Directive::one("timer_resolution", MAIN, ignore_time),
-    Directive::new("worker_cpu_affinity", MAIN, MANY, worker_cpu_affinity),
-    Directive::one("worker_priority", MAIN, |reader, words| {
-        let word = words.first();
-        let digits = word.strip_prefix(['-', '+']).unwrap_or(word);
-        value::number(digits).ok_or(Fault::INVALID_NUMBER)?;
-        ignore(reader, words)
-    }),
 ];
 
 const EVENTS_TABLE: &[Directive] = &[
@@ -136,10 +139,15 @@ fn load_module(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
 }
 
 fn env(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
-    // Names alone would pass on what the workers have already.
-    if let Some((name, value)) = words.first().split_once('=') {
-        reader.main.environment.push((name.to_owned(), value.to_owned()));
+    let (name, value) = match words.first().split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (words.first(), None),
+    };
+    // The system has no variable without a name, and none with a NUL.
+    if name.is_empty() || words.first().contains('\0') {
+        return Err(Fault::INVALID_VALUE);
     }
+    reader.main.environment.push((name.to_owned(), value));
     Ok(())
 }
 
@@ -187,12 +195,13 @@ fn worker_processes(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault>
     once(&mut reader.main.worker_processes, count.ok_or(Fault::INVALID_VALUE))
 }
 
-fn worker_cpu_affinity(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
-    let masks = words.arguments.strip_prefix(&["auto".to_owned()]).unwrap_or(&words.arguments);
-    match masks.iter().flat_map(|mask| mask.chars()).find(|bit| !matches!(bit, '0' | '1')) {
-        Some(bit) => Err(Fault::Message(format!("invalid character \"{bit}\" in \"worker_cpu_affinity\""))),
-        None => ignore(reader, words),
-    }
+fn priority(word: &str) -> Result<i32, Fault> {
+    let (digits, sign) = match word.strip_prefix('-') {
+        Some(digits) => (digits, -1),
+        None => (word.strip_prefix('+').unwrap_or(word), 1),
+    };
+    let number = value::number(digits).and_then(|number| i32::try_from(number).ok());
+    number.map(|number| sign * number).ok_or(Fault::INVALID_NUMBER)
 }
 
 fn worker_connections(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {

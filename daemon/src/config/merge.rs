@@ -18,7 +18,7 @@ use super::layer::Layer;
 use super::mail::methods::{Method, mechanisms};
 use super::mail::{MailBlock, ServerBlock};
 use super::reader::Reader;
-use super::{AuthServer, Bind, Config, Listen, LogTarget, LogTo, MailServer, Main, Request};
+use super::{Affinity, AuthServer, Bind, Config, Listen, LogTarget, LogTo, MailServer, Main, Request};
 use crate::listener::{Keepalive, Options};
 use crate::log::lines::peer_text;
 
@@ -26,6 +26,8 @@ use crate::log::lines::peer_text;
 const PAGE: usize = 4096;
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const UNEQUAL_MASKS: &str = "the number of \"worker_processes\" is not equal to the number of \
+    \"worker_cpu_affinity\" masks, using last mask for remaining worker processes";
 const DEFAULT_CONNECTIONS: usize = 512;
 
 /// A server that is complete but for the main level's logs, which may come later in the file.
@@ -231,19 +233,28 @@ impl Reader<'_> {
                 format!("{connections} worker_connections exceed open file resource limit: {open_files}");
             report.add(Level::Warn, message);
         }
+        let workers = main.worker_processes.unwrap_or(1);
+        if let Some(Affinity::Masks(masks)) = &main.worker_cpu_affinity
+            && masks.len() != 1
+            && masks.len() != workers
+        {
+            report.add(Level::Warn, UNEQUAL_MASKS);
+        }
         let pid: PathBuf = main.pid.unwrap_or_else(|| prefix.join(&request.pid));
         let main = Main {
             account: main.account.flatten(),
             pid,
             daemon: main.daemon.unwrap_or(true),
             master_process: main.master_process.unwrap_or(true),
-            worker_processes: main.worker_processes.unwrap_or(1),
+            worker_processes: workers,
             worker_connections: connections,
             worker_rlimit_nofile: main.worker_rlimit_nofile,
             worker_rlimit_core: main.worker_rlimit_core,
             worker_shutdown_timeout: main.worker_shutdown_timeout,
             working_directory: main.working_directory,
             environment: main.environment,
+            worker_cpu_affinity: main.worker_cpu_affinity,
+            worker_priority: main.worker_priority.unwrap_or(0),
             error_log,
         };
         Ok(Config { main, binds })

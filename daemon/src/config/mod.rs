@@ -12,6 +12,7 @@
 //! Nothing is opened, bound or written.
 
 mod address;
+mod affinity;
 mod bind;
 mod directive;
 mod environment;
@@ -38,6 +39,7 @@ use std::time::Duration;
 use gatepost_protocol::config::{Listener, Server};
 use gatepost_protocol::dns;
 
+pub use self::affinity::Affinity;
 pub use self::bind::Bind;
 pub use self::environment::{Account, Environment, Machine, Memory};
 pub use self::error::{Diagnostic, Error, ReadFile, Report};
@@ -76,8 +78,12 @@ pub struct Main {
     pub worker_shutdown_timeout: Option<Duration>,
     /// `working_directory`.
     pub working_directory: Option<PathBuf>,
-    /// `env NAME=VALUE`.
-    pub environment: Vec<(String, String)>,
+    /// `env NAME` and `env NAME=VALUE`, in the order of the file.
+    pub environment: Vec<(String, Option<String>)>,
+    /// `worker_cpu_affinity`.
+    pub worker_cpu_affinity: Option<Affinity>,
+    /// `worker_priority`: what `nice` counts, 0 if not given.
+    pub worker_priority: i32,
     /// The main `error_log` list, never empty.
     pub error_log: Vec<LogTarget>,
 }

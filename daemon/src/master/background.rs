@@ -11,17 +11,19 @@ use crate::log::lines::{errno_text, error_text};
 use crate::plan::Plan;
 use crate::sys;
 
-/// Goes on in a child of its own session; the parent ends with success. Standard input and output lead nowhere from
-/// here on, standard error to the first log file.
-pub(super) fn detach(plan: &Plan) -> Result<(), String> {
-    let failed =
-        |call: &'static str| move |errno: Errno| format!("{call} failed {}", errno_text(errno as i32));
+/// Goes on in a child of its own session; the parent ends with success.
+pub(super) fn detach() -> Result<(), String> {
     match sys::fork().map_err(failed("fork()"))? {
         ForkResult::Parent { .. } => process::exit(0),
         ForkResult::Child => {}
     }
     setsid().map_err(failed("setsid()"))?;
     umask(Mode::empty());
+    Ok(())
+}
+
+/// From here on standard input and output lead nowhere, standard error to the first log file.
+pub(super) fn redirect(plan: &Plan) -> Result<(), String> {
     let null = File::options().read(true).write(true).open("/dev/null");
     let null = null.map_err(|error| format!("open(\"/dev/null\") failed {}", error_text(&error)))?;
     dup2_stdin(&null).map_err(failed("dup2()"))?;
@@ -33,4 +35,8 @@ pub(super) fn detach(plan: &Plan) -> Result<(), String> {
         None => dup2_stderr(&null),
     }
     .map_err(failed("dup2()"))
+}
+
+fn failed(call: &'static str) -> impl Fn(Errno) -> String {
+    move |errno| format!("{call} failed {}", errno_text(errno as i32))
 }

@@ -3,6 +3,10 @@
 //! It has no runtime and no thread, so it can fork at any time, and it touches no byte of any client.
 
 mod background;
+mod ended;
+mod place;
+mod reload;
+mod upgrade;
 mod workers;
 
 use std::io;
@@ -15,7 +19,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 
+use self::ended::Ended;
+pub(crate) use self::upgrade::Binary;
+use self::upgrade::Upgrade;
 use self::workers::Workers;
+use crate::inherited::Inherited;
 use crate::listener::{self, Listening};
 use crate::log::Log;
 use crate::log::lines::{errno_text, error_text};
@@ -51,6 +59,8 @@ impl LoadError {
 pub(crate) struct Program<'a> {
     /// The name, for the log.
     pub(crate) name: &'static str,
+    /// How it was started.
+    pub(crate) binary: &'a Binary,
     /// Runs a worker.
     pub(crate) start: Start,
     /// Tells a message of the start to this log and to whoever started the program.
@@ -69,6 +79,7 @@ struct Master<'a> {
     workers: Workers,
     pid_file: PidFile,
     signals: Signals,
+    upgrade: Upgrade,
     stage: Stage,
 }
 
@@ -76,6 +87,8 @@ struct Master<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Serving,
+    /// There are to be no workers for now.
+    Idle,
     /// Workers drain.
     Quitting,
     /// Workers were told to stop at once, this often; the next time is then.
@@ -86,30 +99,42 @@ enum Stage {
 }
 
 /// Serves the first configuration and those that follow it, until a signal ends it.
-pub(crate) fn run(program: Program<'_>, plan: Plan) -> ExitCode {
+pub(crate) fn run(program: Program<'_>, plan: Plan, mut inherited: Inherited) -> ExitCode {
     let say = |level, message: &str| (program.say)(&plan.log, level, message);
-    let mut listening = Vec::new();
+    inherited.keep(|address| plan.inlets.iter().any(|inlets| inlets.bind.address == *address));
+    inherited.notes.iter().for_each(|(level, message)| say(*level, message));
+    let Inherited { mut listening, predecessor, .. } = inherited;
+    let upgrade = Upgrade::new(predecessor);
     let opened = listener::open_all(&wanted(&plan), &mut listening, say);
     let prepared = opened.and_then(|()| {
         announce(program.name, &plan);
-        prepare(&plan).map_err(|message| say(Level::Emerg, &message))
+        prepare(&plan, &upgrade).map_err(|message| say(Level::Emerg, &message))
     });
     let Ok((signals, shared, pid_file)) = prepared else {
-        listening.iter().for_each(|listening| listener::forget(&listening.address));
+        if !upgrade.has_predecessor() {
+            listening.iter().for_each(|listening| listener::forget(&listening.address));
+        }
         return ExitCode::FAILURE;
     };
-    let workers = Workers::new(program.start, shared);
-    let master = Master { plan, program, listening, workers, pid_file, signals, stage: Stage::Serving };
+    let workers = Workers::new(program.start, shared, plan.is_daemon || upgrade.has_predecessor());
+    let stage = Stage::Serving;
+    let master = Master { plan, program, listening, workers, pid_file, signals, upgrade, stage };
+    // Those that were open already may have been made in another way.
+    master.adjust_listening();
     if master.plan.has_master { master.run() } else { master.run_alone() }
 }
 
 /// Leaves the terminal where that is wanted, and makes what a master has besides sockets.
-fn prepare(plan: &Plan) -> Result<(Signals, Shared, PidFile), String> {
+fn prepare(plan: &Plan, upgrade: &Upgrade) -> Result<(Signals, Shared, PidFile), String> {
     let failed = |errno: Errno| format!("start failed {}", errno_text(errno as i32));
     // First: whatever is sent to the process that goes on waits there until it is read.
     let signals = Signals::open().map_err(failed)?;
     if plan.is_daemon {
-        background::detach(plan)?;
+        // The master that started this one has left the terminal long ago, and is to remain its parent.
+        if !upgrade.has_predecessor() {
+            background::detach()?;
+        }
+        background::redirect(plan)?;
     }
     let shared = Shared::new().map_err(failed)?;
     let pid_file = PidFile::create(&plan.pid_path).map_err(|error| {
@@ -139,7 +164,7 @@ impl Master<'_> {
     fn run(mut self) -> ExitCode {
         self.note("start worker processes");
         self.start_workers();
-        while self.stage == Stage::Serving || !self.workers.is_empty() {
+        while matches!(self.stage, Stage::Serving | Stage::Idle) || !self.workers.is_empty() {
             match self.next_signal() {
                 Some(received) => self.obey(received),
                 None => self.insist(),
@@ -151,16 +176,16 @@ impl Master<'_> {
 
     /// One process does it all (`master_process off`).
     fn run_alone(self) -> ExitCode {
-        let Self { plan, listening, workers, pid_file, signals, .. } = self;
+        let Self { plan, listening, workers, pid_file, signals, upgrade, .. } = self;
         // The worker opens its own.
         drop(signals);
         let outcome = workers.run_here(&plan, listening);
-        finish(&plan, pid_file);
+        finish(&plan, pid_file, &upgrade);
         outcome
     }
 
     fn end(self) -> ExitCode {
-        finish(&self.plan, self.pid_file);
+        finish(&self.plan, self.pid_file, &self.upgrade);
         self.plan.log.note(Level::Notice, "exit");
         ExitCode::SUCCESS
     }
@@ -170,8 +195,8 @@ impl Master<'_> {
     }
 
     fn start_workers(&mut self) {
-        for _ in 0..self.plan.workers {
-            self.workers.spawn(&self.plan, &mut self.listening);
+        for number in 0..self.plan.workers {
+            self.workers.spawn(number, &self.plan, &mut self.listening);
         }
     }
 
@@ -182,7 +207,7 @@ impl Master<'_> {
         }
         let until = match self.stage {
             Stage::Stopping { next, .. } => Some(next),
-            Stage::Serving | Stage::Quitting => self.workers.next_respawn(),
+            Stage::Serving | Stage::Idle | Stage::Quitting => self.workers.next_respawn(),
         };
         let timeout = until.map_or(PollTimeout::NONE, |until| {
             // Rounded up: a timeout that ends too early would only spin.
@@ -200,19 +225,13 @@ impl Master<'_> {
     }
 
     fn obey(&mut self, received: Received) {
-        let purpose = match received.order {
-            Order::Reload => "reconfiguring",
-            Order::Drain => "shutting down",
-            Order::Stop => "exiting",
-            Order::Reopen => "reopening logs",
-            Order::Upgrade => "changing binary is not supported",
-            Order::Idle => "stopping workers alone is not supported",
-            Order::Reap => "",
-        };
-        self.note(&received.notice(purpose));
-        match received.order {
-            Order::Reload if self.stage == Stage::Serving => self.reload(),
-            Order::Drain if self.stage == Stage::Serving => {
+        let order = received.order;
+        self.note(&received.notice(self.purpose(order)));
+        // A master on its way out begins nothing new.
+        let is_staying = matches!(self.stage, Stage::Serving | Stage::Idle);
+        match order {
+            Order::Reload if is_staying => self.reload(),
+            Order::Drain if is_staying => {
                 self.stage = Stage::Quitting;
                 // The workers close theirs; clients are refused from here on.
                 self.listening.clear();
@@ -226,9 +245,55 @@ impl Master<'_> {
                 self.note("reopening logs");
                 self.reopen_logs();
             }
-            Order::Reap => self.workers.reap(&self.plan.log),
-            // A master on its way out begins nothing new.
+            Order::Upgrade if self.upgrade.is_under_way() => {
+                let message = "the changing binary signal is ignored: you should shutdown or terminate before \
+                               either old or new binary's process";
+                self.plan.log.note(Level::Crit, message);
+            }
+            Order::Upgrade if is_staying => self.change_binary(),
+            Order::Idle if self.workers.is_daemon() && is_staying => {
+                self.stage = Stage::Idle;
+                self.workers.signal(Signal::SIGQUIT, &self.plan.log);
+            }
+            Order::Reap => self.reap(),
             Order::Reload | Order::Drain | Order::Upgrade | Order::Idle => {}
+        }
+    }
+
+    /// What the log says that a signal is for.
+    fn purpose(&self, order: Order) -> &'static str {
+        match order {
+            Order::Reload => "reconfiguring",
+            Order::Drain => "shutting down",
+            Order::Stop => "exiting",
+            Order::Reopen => "reopening logs",
+            Order::Upgrade if self.upgrade.is_under_way() => "ignoring",
+            Order::Upgrade => "changing binary",
+            Order::Idle if self.workers.is_daemon() => "stop accepting connections",
+            Order::Idle | Order::Reap => "",
+        }
+    }
+
+    fn change_binary(&mut self) {
+        self.note("changing binary");
+        let environment = self.plan.variables.select();
+        let Self { upgrade, program, listening, pid_file, plan, .. } = self;
+        upgrade.begin(program.binary, listening, &environment, pid_file, &plan.log);
+    }
+
+    fn reap(&mut self) {
+        while let Some(ended) = Ended::next(&self.plan.log) {
+            if self.upgrade.successor() != Some(ended.pid) {
+                self.workers.bury(ended, &self.plan.log);
+                continue;
+            }
+            ended.tell(upgrade::NAME, &self.plan.log);
+            self.upgrade.end(self.program.binary, &mut self.pid_file, &self.plan.log);
+            if self.stage == Stage::Idle {
+                // Nobody else would serve.
+                self.stage = Stage::Serving;
+                self.start_workers();
+            }
         }
     }
 
@@ -246,87 +311,19 @@ impl Master<'_> {
         self.workers.signal(signal, &self.plan.log);
         self.stage = Stage::Stopping { told: told + 1, next: now + Duration::from_millis(pause_ms) };
     }
-
-    fn reload(&mut self) {
-        self.note("reconfiguring");
-        let plan = match (self.program.load)(&self.plan.log) {
-            Ok(plan) => plan,
-            Err(LoadError { message, hint, .. }) => {
-                self.plan.log.note(Level::Emerg, &message);
-                hint.iter().for_each(|hint| self.note(hint));
-                return;
-            }
-        };
-        let known = self.listening.len();
-        let log = &self.plan.log;
-        let opened =
-            listener::open_all(&wanted(&plan), &mut self.listening, |level, text| log.note(level, text));
-        if opened.is_err() {
-            let new = self.listening.split_off(known);
-            new.iter().for_each(|listening| listener::forget(&listening.address));
-            return;
-        }
-        self.move_pid_file(&plan);
-        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.listening)
-            .into_iter()
-            .partition(|listening| plan.inlets.iter().any(|inlets| inlets.bind.address == listening.address));
-        self.listening = kept;
-        gone.iter().for_each(|listening| listener::forget(&listening.address));
-        // Before the fork: a worker that inherited one would keep its address open.
-        drop(gone);
-        self.plan = plan;
-        self.adjust_listening();
-        self.note("start worker processes");
-        let old = self.workers.begin_generation();
-        self.start_workers();
-        // Only now: clients that connect in between wait in the queue of a socket that stays open.
-        self.workers.retire(&old, &self.plan.log);
-    }
-
-    /// Sockets that stay open follow the options in the configuration.
-    fn adjust_listening(&self) {
-        for (address, options) in wanted(&self.plan) {
-            let listening = self.listening.iter().find(|listening| listening.address == address);
-            if let Some(Err(error)) = listening.map(|listening| listener::adjust(listening, &options)) {
-                self.plan.log.note(Level::Alert, &error.to_string());
-            }
-        }
-    }
-
-    /// The file follows the name in the configuration.
-    fn move_pid_file(&mut self, plan: &Plan) {
-        if self.pid_file.path() == plan.pid_path {
-            return;
-        }
-        match PidFile::create(&plan.pid_path) {
-            Ok(file) => {
-                let old = std::mem::replace(&mut self.pid_file, file);
-                report_removal(plan, old);
-            }
-            Err(error) => {
-                let path = plan.pid_path.display();
-                plan.log.note(Level::Emerg, &format!("open() \"{path}\" failed {}", error_text(&error)));
-            }
-        }
-    }
-
-    fn reopen_logs(&mut self) {
-        for (path, error) in self.plan.log_files.reopen() {
-            let message = format!("open() \"{}\" failed {}", path.display(), error_text(&error));
-            self.plan.log.note(Level::Emerg, &message);
-        }
-        self.workers.pass_logs(&self.plan);
-    }
 }
 
-/// Leaves nothing behind.
-fn finish(plan: &Plan, pid_file: PidFile) {
+/// Leaves nothing behind, but what another master goes on with.
+fn finish(plan: &Plan, pid_file: PidFile, upgrade: &Upgrade) {
     report_removal(plan, pid_file);
+    if upgrade.is_under_way() {
+        return;
+    }
     plan.inlets.iter().for_each(|inlets| listener::forget(&inlets.bind.address));
 }
 
 fn report_removal(plan: &Plan, pid_file: PidFile) {
-    let path = pid_file.path().to_owned();
+    let path = pid_file.place();
     if let Err(error) = pid_file.remove() {
         let message = format!("unlink() \"{}\" failed {}", path.display(), error_text(&error));
         plan.log.note(Level::Alert, &message);

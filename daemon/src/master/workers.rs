@@ -8,25 +8,20 @@ use std::time::{Duration, Instant};
 
 use gatepost_protocol::event::Level;
 use nix::errno::Errno;
-use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, geteuid};
+use nix::unistd::{ForkResult, Pid};
 
-use super::Start;
+use super::ended::{Ended, FATAL};
+use super::{Start, place};
 use crate::channel;
 use crate::drive;
 use crate::listener::Listening;
 use crate::log::Log;
 use crate::log::lines::{errno_text, error_text};
 use crate::plan::Plan;
-use crate::privileges;
 use crate::runtime::Peer;
 use crate::sys::{self, Shared};
 use crate::worker::Assignment;
-
-/// What a worker ends with when it cannot work at all: another one could not, either.
-const FATAL: i32 = 2;
 
 /// A worker that lived for less is replaced only after this long.
 const RESPAWN_PAUSE: Duration = Duration::from_secs(1);
@@ -35,14 +30,18 @@ const RESPAWN_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Workers {
     start: Start,
     shared: Shared,
+    /// Whether there is no terminal.
+    is_daemon: bool,
     generation: u64,
     processes: Vec<Process>,
-    /// When to replace workers that died.
-    respawns: Vec<Instant>,
+    /// When to replace workers that died, and their numbers.
+    respawns: Vec<(Instant, usize)>,
 }
 
 struct Process {
     pid: Pid,
+    /// Its place among the workers of its configuration, from 0.
+    number: usize,
     generation: u64,
     born: Instant,
     /// Whether the master has told it to end.
@@ -51,8 +50,12 @@ struct Process {
 }
 
 impl Workers {
-    pub(super) fn new(start: Start, shared: Shared) -> Self {
-        Self { start, shared, generation: 0, processes: Vec::new(), respawns: Vec::new() }
+    pub(super) fn new(start: Start, shared: Shared, is_daemon: bool) -> Self {
+        Self { start, shared, is_daemon, generation: 0, processes: Vec::new(), respawns: Vec::new() }
+    }
+
+    pub(super) fn is_daemon(&self) -> bool {
+        self.is_daemon
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -60,17 +63,18 @@ impl Workers {
     }
 
     pub(super) fn next_respawn(&self) -> Option<Instant> {
-        self.respawns.iter().min().copied()
+        self.respawns.iter().map(|(at, _)| *at).min()
     }
 
     /// Starts one worker on the present configuration. Only the parent returns.
-    pub(super) fn spawn(&mut self, plan: &Plan, listening: &mut Vec<Listening>) {
+    pub(super) fn spawn(&mut self, number: usize, plan: &Plan, listening: &mut Vec<Listening>) {
         let forked = channel::pair().and_then(|pair| Ok((pair, sys::fork()?)));
         match forked {
             Ok(((ours, _), ForkResult::Parent { child })) => {
                 plan.log.note(Level::Notice, &format!("start worker process {child}"));
                 self.processes.push(Process {
                     pid: child,
+                    number,
                     generation: self.generation,
                     born: sys::now(),
                     is_leaving: false,
@@ -83,7 +87,7 @@ impl Workers {
                 self.processes.clear();
                 // The sockets are the worker's to close when it stops to accept.
                 let listening = std::mem::take(listening);
-                let work = AssertUnwindSafe(|| self.work(plan, listening, Some(theirs)));
+                let work = AssertUnwindSafe(|| self.work(plan, listening, Some((number, theirs))));
                 // Unwinding further would run the master's code in the worker.
                 let code = panic::catch_unwind(work).unwrap_or_else(|_| {
                     let place = drive::take_place();
@@ -97,7 +101,7 @@ impl Workers {
                 let message =
                     format!("fork() failed while spawning \"worker process\" {}", errno_text(errno as i32));
                 plan.log.note(Level::Alert, &message);
-                self.respawns.push(sys::now() + RESPAWN_PAUSE);
+                self.respawns.push((sys::now() + RESPAWN_PAUSE, number));
             }
         }
     }
@@ -110,17 +114,20 @@ impl Workers {
         }
     }
 
-    /// The life of a worker process; its exit code.
-    fn work(&self, plan: &Plan, listening: Vec<Listening>, channel: Option<OwnedFd>) -> i32 {
+    /// The life of a worker process; its exit code. `process` is its number and its line to the master; what
+    /// `master_process off` runs has neither.
+    fn work(&self, plan: &Plan, listening: Vec<Listening>, process: Option<(usize, OwnedFd)>) -> i32 {
         let emerg = |message: &str| plan.log.note(Level::Emerg, message);
-        // What `master_process off` runs is whoever started it.
-        if channel.is_some()
-            && let Err(message) = become_worker(plan)
+        sys::replace_environment(&plan.variables.select());
+        // Without a master it remains whoever started it.
+        if let Some((number, _)) = process
+            && let Err(message) = place::take(number, plan)
         {
             emerg(&message);
             return FATAL;
         }
-        match (self.start)(assignment(plan, listening, self.shared, channel)) {
+        let channel = process.map(|(_, channel)| channel);
+        match (self.start)(assignment(plan, listening, self.shared, channel, self.is_daemon)) {
             Ok(()) => 0,
             Err(error) => {
                 emerg(&format!("worker cannot start {}", error_text(&error)));
@@ -165,57 +172,34 @@ impl Workers {
         }
     }
 
-    /// Takes note of the workers that have ended.
-    pub(super) fn reap(&mut self, log: &Log) {
-        loop {
-            let (pid, message, is_fatal) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, FATAL)) => {
-                    let message = format!(
-                        "worker process {pid} exited with fatal code {FATAL} and cannot be respawned"
-                    );
-                    (pid, (Level::Alert, message), true)
-                }
-                Ok(WaitStatus::Exited(pid, code)) => {
-                    let level = if code == 0 { Level::Notice } else { Level::Alert };
-                    (pid, (level, format!("worker process {pid} exited with code {code}")), false)
-                }
-                Ok(WaitStatus::Signaled(pid, signal, has_core)) => {
-                    let core = if has_core { " (core dumped)" } else { "" };
-                    let message = format!("worker process {pid} exited on signal {}{core}", signal as i32);
-                    (pid, (Level::Alert, message), false)
-                }
-                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return,
-                Ok(_) | Err(Errno::EINTR) => continue,
-                Err(errno) => {
-                    return log.note(Level::Alert, &format!("waitpid() failed {}", errno_text(errno as i32)));
-                }
-            };
-            // Whoever started the master may have left it other children.
-            if let Some(index) = self.processes.iter().position(|process| process.pid == pid) {
-                log.note(message.0, &message.1);
-                self.bury(index, is_fatal);
-            }
-        }
-    }
-
-    fn bury(&mut self, index: usize, is_fatal: bool) {
+    /// Takes note of a child that has ended, if it was a worker.
+    pub(super) fn bury(&mut self, ended: Ended, log: &Log) {
+        // Whoever started the master may have left it other children.
+        let Some(index) = self.processes.iter().position(|process| process.pid == ended.pid) else { return };
         let process = self.processes.swap_remove(index);
-        if process.is_leaving || process.generation != self.generation || is_fatal {
+        if ended.is_fatal() {
+            let pid = ended.pid;
+            let message =
+                format!("worker process {pid} exited with fatal code {FATAL} and cannot be respawned");
+            return log.note(Level::Alert, &message);
+        }
+        ended.tell("worker process", log);
+        if process.is_leaving || process.generation != self.generation {
             return;
         }
         let now = sys::now();
         let is_short_lived = now.saturating_duration_since(process.born) < RESPAWN_PAUSE;
-        self.respawns.push(if is_short_lived { now + RESPAWN_PAUSE } else { now });
+        self.respawns.push((if is_short_lived { now + RESPAWN_PAUSE } else { now }, process.number));
     }
 
     /// Replaces workers that died, where there are still to be some.
     pub(super) fn respawn_due(&mut self, plan: &Plan, listening: &mut Vec<Listening>, is_serving: bool) {
         let now = sys::now();
         let (due, later): (Vec<_>, _) =
-            std::mem::take(&mut self.respawns).into_iter().partition(|at| *at <= now);
+            std::mem::take(&mut self.respawns).into_iter().partition(|(at, _)| *at <= now);
         self.respawns = later;
         if is_serving {
-            due.iter().for_each(|_| self.spawn(plan, listening));
+            due.iter().for_each(|(_, number)| self.spawn(*number, plan, listening));
         }
     }
 }
@@ -229,38 +213,12 @@ fn send(pid: Pid, signal: Signal, log: &Log) {
     }
 }
 
-/// Limits, rights and place of a worker process.
-fn become_worker(plan: &Plan) -> Result<(), String> {
-    if let Some(limit) = plan.open_files
-        && let Err(errno) = setrlimit(Resource::RLIMIT_NOFILE, limit, limit)
-    {
-        let text = errno_text(errno as i32);
-        plan.log.note(Level::Alert, &format!("setrlimit(RLIMIT_NOFILE, {limit}) failed {text}"));
-    }
-    if let Some(limit) = plan.core_size
-        && let Err(errno) = setrlimit(Resource::RLIMIT_CORE, limit, limit)
-    {
-        let text = errno_text(errno as i32);
-        plan.log.note(Level::Alert, &format!("setrlimit(RLIMIT_CORE, {limit}) failed {text}"));
-    }
-    plan.environment.iter().for_each(|(name, value)| sys::set_variable(name, value));
-    if let Some(account) = &plan.account
-        && geteuid().is_root()
-    {
-        privileges::drop_to(account).map_err(|error| error.to_string())?;
-    }
-    if let Some(folder) = &plan.working_directory {
-        std::env::set_current_dir(folder)
-            .map_err(|error| format!("chdir(\"{}\") failed {}", folder.display(), error_text(&error)))?;
-    }
-    Ok(())
-}
-
 fn assignment(
     plan: &Plan,
     listening: Vec<Listening>,
     shared: Shared,
     channel: Option<OwnedFd>,
+    is_daemon: bool,
 ) -> Assignment {
     let inlets_of = |address: &Peer| plan.inlets.iter().find(|inlets| inlets.bind.address == *address);
     let with_inlets = |Listening { address, socket }| Some((Rc::clone(inlets_of(&address)?), socket));
@@ -272,5 +230,6 @@ fn assignment(
         shutdown_timeout: plan.shutdown_timeout,
         shared,
         channel,
+        is_daemon,
     }
 }

@@ -36,12 +36,23 @@ pub struct Assignment {
     pub(crate) shared: Shared,
     /// To the master; `None` without one.
     pub(crate) channel: Option<OwnedFd>,
+    /// Whether there is no terminal that sends SIGWINCH on its own account.
+    pub(crate) is_daemon: bool,
 }
 
 /// What the worker itself waits for, beside its sessions.
 enum Notice {
     Signal(Received),
     LogFiles(Vec<OwnedFd>),
+}
+
+/// What decides about the meaning of some signals.
+#[derive(Clone, Copy)]
+struct Standing {
+    /// Without a master nobody waits for a worker that drains, and nobody else reads a new configuration.
+    is_alone: bool,
+    /// A terminal sends SIGWINCH whenever its window changes.
+    is_daemon: bool,
 }
 
 /// What a signal asks of the worker as a whole.
@@ -65,7 +76,7 @@ impl Assignment {
         let worker = Worker::new(runtime, slots, self.log.clone(), self.shared);
         worker.runtime.spawn(Rc::clone(&worker.deadlines).run(Rc::clone(&worker)));
         let notices = Rc::<RefCell<VecDeque<Notice>>>::default();
-        let is_alone = self.channel.is_none();
+        let standing = Standing { is_alone: self.channel.is_none(), is_daemon: self.is_daemon };
         let mut watching: Vec<Task> = vec![signal_task(&worker, &notices)?];
         if let Some(channel) = self.channel {
             watching.push(channel_task(&worker, &notices, channel)?);
@@ -78,7 +89,7 @@ impl Assignment {
         loop {
             let notice = next_notice(&worker, &notices, &mut watching, &mut accepting).await;
             match notice {
-                Some(Notice::Signal(received)) => match worker.obey(received, &self.log_files, is_alone) {
+                Some(Notice::Signal(received)) => match worker.obey(received, &self.log_files, standing) {
                     Reaction::Nothing => {}
                     Reaction::Drain => {
                         accepting.clear();
@@ -101,10 +112,11 @@ impl Assignment {
 }
 
 impl<R: System> Worker<R> {
-    /// Reacts to a signal. Without a master (`is_alone`) nobody waits for a worker that drains, and nobody else reads a
-    /// new configuration.
-    fn obey(&self, received: Received, log_files: &LogFiles, is_alone: bool) -> Reaction {
-        match received.order {
+    /// Reacts to a signal.
+    fn obey(&self, received: Received, log_files: &LogFiles, standing: Standing) -> Reaction {
+        let Standing { is_alone, is_daemon } = standing;
+        let is_to_go = received.order == Order::Idle && is_daemon && !is_alone;
+        match if is_to_go { Order::Drain } else { received.order } {
             Order::Drain if is_alone => {
                 self.note(&received.notice("shutting down"));
                 Reaction::Stop
@@ -128,6 +140,10 @@ impl<R: System> Worker<R> {
             }
             Order::Reload if is_alone => {
                 self.note(&received.notice("reconfiguring needs \"master_process on\""));
+                Reaction::Nothing
+            }
+            Order::Upgrade if is_alone => {
+                self.note(&received.notice("changing binary needs \"master_process on\""));
                 Reaction::Nothing
             }
             // The master's business, or known already.

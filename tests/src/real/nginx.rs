@@ -13,9 +13,6 @@ use tempfile::TempDir;
 
 use crate::PATIENCE;
 
-/// Where the package libnginx-mod-mail puts the module.
-const MODULE: &str = "/usr/lib/nginx/modules/ngx_mail_module.so";
-
 /// One nginx process in the foreground, with all its files in a temporary folder.
 pub struct Nginx {
     child: Child,
@@ -23,14 +20,18 @@ pub struct Nginx {
 }
 
 impl Nginx {
+    /// Where the package libnginx-mod-mail puts the module.
+    pub const MODULE: &str = "/usr/lib/nginx/modules/ngx_mail_module.so";
+
     /// The programs and files a test with nginx needs, for [`are_available`](super::are_available).
-    pub const NEEDS: [&str; 2] = ["nginx", MODULE];
+    pub const NEEDS: [&str; 2] = ["nginx", Self::MODULE];
 
     /// Starts it with this `mail {}` content and waits until the last of `listens` accepts.
     pub fn start(folder: TempDir, mail: &str, listens: &[SocketAddr]) -> Self {
         let text = format!(
-            "load_module {MODULE};\ndaemon off;\nmaster_process off;\npid nginx.pid;\nerror_log error.log info;\n\
-             events {{ worker_connections 4096; }}\nmail {{\n{mail}\n}}\n"
+            "load_module {};\ndaemon off;\nmaster_process off;\npid nginx.pid;\nerror_log error.log info;\n\
+             events {{ worker_connections 4096; }}\nmail {{\n{mail}\n}}\n",
+            Self::MODULE
         );
         fs::write(folder.path().join("nginx.conf"), text).unwrap();
         let program = super::find("nginx").expect("the caller has asked whether nginx is available");

@@ -4,11 +4,9 @@ use std::fs;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use gatepost_tests::real::run;
-use gatepost_tests::{Loopback, PATIENCE, Program, Proxy, on_both};
+use gatepost_tests::{Loopback, Program, Proxy, await_that, on_both};
 use tempfile::TempDir;
 
 /// A configuration that runs in the background, and its port.
@@ -49,15 +47,6 @@ impl Drop for Stop<'_> {
     }
 }
 
-#[track_caller]
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < end, "never: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
 fn log(folder: &TempDir) -> String {
     fs::read_to_string(folder.path().join("error.log")).unwrap_or_default()
 }
@@ -70,13 +59,13 @@ on_both! {
         assert!(!pid_file.exists(), "-t touches nothing");
         run(&mut command(program, &folder, &[]));
         let _stop = Stop(program, &folder);
-        wait_until("a pid file", || fs::read_to_string(&pid_file).is_ok_and(|text| text.ends_with('\n')));
+        await_that("a pid file", || fs::read_to_string(&pid_file).is_ok_and(|text| text.ends_with('\n')));
         let pid = fs::read_to_string(&pid_file).unwrap();
         drop(TcpStream::connect(listen).unwrap());
         run(&mut command(program, &folder, &["-s", "reload"]));
-        wait_until("a reload", || log(&folder).contains("exited with code 0"));
+        await_that("a reload", || log(&folder).contains("exited with code 0"));
         run(&mut command(program, &folder, &["-s", "quit"]));
-        wait_until("the end", || !pid_file.exists() && !Path::new("/proc").join(pid.trim()).exists());
+        await_that("the end", || !pid_file.exists() && !Path::new("/proc").join(pid.trim()).exists());
         let text = failed(command(program, &folder, &["-s", "quit"]));
         assert!(text.contains("[error] open() \"") && text.contains("is it running?"), "{text}");
     }

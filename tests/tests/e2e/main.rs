@@ -13,3 +13,5 @@ mod refusal;
 mod relay;
 mod setup;
 mod tls;
+mod upgrade;
+mod workers;

@@ -2,11 +2,9 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use gatepost_protocol::config::Protocol;
-use gatepost_tests::{Client, PATIENCE, Proxy, on_both};
+use gatepost_tests::{Client, Proxy, await_that, on_both};
 use nix::sys::signal::{Signal, kill};
 
 use crate::setup::{Plan, Setup};
@@ -23,16 +21,6 @@ fn rename(setup: &Setup, name: &str) {
     let text = fs::read_to_string(&file).unwrap();
     assert!(text.contains("mx.example.test"));
     fs::write(&file, text.replace("mx.example.test", name)).unwrap();
-}
-
-/// Waits until it is so.
-#[track_caller]
-fn await_that(what: &str, is_so: impl Fn() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < end, "never came true: {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
 }
 
 on_both! {

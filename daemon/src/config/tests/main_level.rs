@@ -37,7 +37,7 @@ fn values() {
     assert_eq!(main.worker_shutdown_timeout, Some(Duration::from_secs(10)));
     assert_eq!(main.working_directory.as_deref(), Some(Path::new("/tmp")));
     assert_eq!(main.pid, Path::new("/run/x.pid"));
-    assert_eq!(main.environment, [("A".to_owned(), "b=c".to_owned())]);
+    assert_eq!(main.environment, [("A".to_owned(), Some("b=c".to_owned())), ("TZ".to_owned(), None)]);
     assert_eq!(good(&events("worker_processes auto;")).main.worker_processes, 4);
 }
 
@@ -58,6 +58,15 @@ fn messages() {
         ),
         ("worker_priority x;", "\"worker_priority\" directive invalid number in /nginx.conf:1"),
         ("worker_cpu_affinity 0102;", "invalid character \"2\" in \"worker_cpu_affinity\" in /nginx.conf:1"),
+        (
+            "worker_cpu_affinity auto 1 1;",
+            "invalid number of arguments in \"worker_cpu_affinity\" directive in /nginx.conf:1",
+        ),
+        (
+            "worker_cpu_affinity 1; worker_cpu_affinity 1;",
+            "\"worker_cpu_affinity\" directive is duplicate in /nginx.conf:1",
+        ),
+        ("env =x;", "\"env\" directive invalid value in /nginx.conf:1"),
         ("debug_points x;", "invalid value \"x\" in /nginx.conf:1"),
         ("timer_resolution x;", "\"timer_resolution\" directive invalid value in /nginx.conf:1"),
         ("pcre_jit on; pcre_jit on;", "\"pcre_jit\" directive is duplicate in /nginx.conf:1"),
@@ -86,8 +95,7 @@ fn messages() {
 
 #[test]
 fn what_has_no_effect_is_accepted() {
-    let silent =
-        "worker_priority -5; worker_cpu_affinity auto 01; lock_file x; timer_resolution 100ms; pcre_jit on;
+    let silent = "lock_file x; timer_resolution 100ms; pcre_jit on;
         thread_pool a threads=2; ssl_object_cache_inheritable on; quic_bpf on; debug_points stop;
         google_perftools_profiles x;
         events { use epoll; multi_accept on; accept_mutex on; accept_mutex_delay 1s; epoll_events 9;
@@ -101,6 +109,47 @@ fn what_has_no_effect_is_accepted() {
             "\"ssl_engine\" has no effect: keys are used in software in /nginx.conf:2",
         ]
     );
+}
+
+#[test]
+fn workers_are_given_processors_by_their_number() {
+    let affinity =
+        |words: &str| good(&events(&format!("worker_cpu_affinity {words};"))).main.worker_cpu_affinity;
+    let of = |words: &str| {
+        let affinity = affinity(words).expect("an affinity");
+        [0, 1, 2].map(|worker| affinity.of(worker).to_vec())
+    };
+    // The machine of the tests has four processors.
+    assert_eq!(of("auto"), [vec![0], vec![1], vec![2]]);
+    assert_eq!(of("auto 1010"), [vec![1], vec![3], vec![1]]);
+    assert_eq!(of("auto 0"), [vec![], vec![], vec![]]);
+    assert_eq!(of("0101"), [vec![0, 2], vec![0, 2], vec![0, 2]]);
+    assert_eq!(of("01 '1 0'"), [vec![0], vec![1], vec![1]]);
+    assert_eq!(good("events { }").main.worker_cpu_affinity, None);
+    let long = "1".repeat(1025);
+    let expected = "\"worker_cpu_affinity\" supports up to 1024 CPUs only in /nginx.conf:1";
+    assert_eq!(error(&events(&format!("worker_cpu_affinity {long};"))), expected);
+}
+
+#[test]
+fn masks_that_do_not_fit_the_workers_are_a_warning() {
+    let expected = "the number of \"worker_processes\" is not equal to the number of \"worker_cpu_affinity\" masks, \
+                    using last mask for remaining worker processes";
+    assert_eq!(warnings(&events("worker_processes 3; worker_cpu_affinity 01 10;")), [expected]);
+    for fine in [
+        "worker_processes 3; worker_cpu_affinity 01;",
+        "worker_processes 2; worker_cpu_affinity 01 10;",
+        "worker_processes 3; worker_cpu_affinity auto 01;",
+    ] {
+        assert_eq!(warnings(&events(fine)), [""; 0], "{fine}");
+    }
+}
+
+#[test]
+fn priorities_have_a_sign() {
+    for (word, expected) in [("5", 5), ("+5", 5), ("-20", -20)] {
+        assert_eq!(good(&events(&format!("worker_priority {word};"))).main.worker_priority, expected);
+    }
 }
 
 #[test]
