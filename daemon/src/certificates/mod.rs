@@ -2,10 +2,14 @@
 
 mod attributes;
 mod chooser;
+mod ciphers;
 mod clients;
+mod commands;
 mod failure;
+mod groups;
 mod keys;
 mod name;
+mod negotiation;
 mod pair;
 mod passphrases;
 mod pem;
@@ -23,11 +27,13 @@ use std::time::Duration;
 use gatepost_protocol::secret::Secret;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{NoServerSessionStorage, ServerConfig, ServerSessionMemoryCache};
-use rustls::version::{TLS12, TLS13};
 use thiserror::Error;
 
 use self::chooser::Chooser;
+pub(crate) use self::ciphers::DEFAULT as DEFAULT_CIPHERS;
 pub(crate) use self::clients::{ClientSettings, Clients};
+pub(crate) use self::commands::command;
+pub(crate) use self::negotiation::Negotiation;
 use self::pair::certified_key;
 pub(crate) use self::passphrases::passphrases;
 use self::request::AskForCertificate;
@@ -40,14 +46,9 @@ pub(crate) struct Settings<'a> {
     pub(crate) pairs: Vec<(Certificates, Certificates)>,
     /// What keys may be encrypted with.
     pub(crate) passphrases: &'a [Secret],
-    pub(crate) tls12: bool,
-    pub(crate) tls13: bool,
-    /// Whether our order of cipher suites counts and not the client's.
-    pub(crate) prefers_own_ciphers: bool,
+    pub(crate) negotiation: Negotiation,
     /// Sessions to remember for clients without tickets.
     pub(crate) cached_sessions: usize,
-    /// Whether sessions can be resumed by ticket.
-    pub(crate) tickets: bool,
     pub(crate) session_timeout: Duration,
     /// The name of the protocol, for ALPN.
     pub(crate) alpn: &'static str,
@@ -125,28 +126,32 @@ pub(crate) fn provider() -> CryptoProvider {
     return rustls::crypto::ring::default_provider();
 }
 
+/// Whether there is what `ssl_dhparam` names.
+pub(crate) fn has_dh_parameters(text: &[u8]) -> bool {
+    pem::sections(text).any(|section| matches!(section.label, "DH PARAMETERS" | "X9.42 DH PARAMETERS"))
+}
+
 /// Loads the certificates and keys and builds the TLS settings of one server.
 pub(crate) fn server_config(
     settings: &Settings<'_>,
     read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<Arc<ServerConfig>, CertificateError> {
-    let provider = Arc::new(provider());
+    let negotiation = &settings.negotiation;
+    let mut provider = provider();
+    negotiation.restrict(&mut provider);
+    let provider = Arc::new(provider);
     let mut keys = Vec::new();
     for (certificates, key) in &settings.pairs {
         keys.push(Arc::new(certified_key(certificates, key, settings.passphrases, &provider, read)?));
     }
-    let versions: &[_] = match (settings.tls12, settings.tls13) {
-        (true, true) => &[&TLS12, &TLS13],
-        (true, false) => &[&TLS12],
-        (false, _) => &[&TLS13],
-    };
     // Sessions resume only where they could have begun: the certificates, and what clients are asked for, are part of
     // what tickets are sealed with.
     let mut identity: Vec<&[u8]> = keys.iter().flat_map(|key| key.cert.iter().map(AsRef::as_ref)).collect();
     identity.extend(settings.clients.iter().flat_map(|clients| clients.identity.iter().map(Vec::as_slice)));
     let tickets = Tickets::new(settings.seed, &identity, settings.session_timeout, provider.secure_random);
     let algorithms = provider.signature_verification_algorithms;
-    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
+    let builder =
+        ServerConfig::builder_with_provider(provider).with_protocol_versions(&negotiation.versions())?;
     let builder = match settings.clients {
         None => builder.with_no_client_auth(),
         Some(clients) => {
@@ -156,12 +161,13 @@ pub(crate) fn server_config(
     };
     let mut config = builder.with_cert_resolver(Arc::new(Chooser::new(keys)));
     config.alpn_protocols = vec![settings.alpn.into()];
-    config.ignore_client_order = settings.prefers_own_ciphers;
+    config.ignore_client_order = negotiation.prefers_own_ciphers;
     config.session_storage = match settings.cached_sessions {
         0 => Arc::new(NoServerSessionStorage {}),
         count => ServerSessionMemoryCache::new(count),
     };
-    if settings.tickets {
+    config.send_tls13_tickets = negotiation.tls13_tickets;
+    if negotiation.tickets {
         config.ticketer = Arc::new(tickets);
     }
     Ok(Arc::new(config))

@@ -1,6 +1,7 @@
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, ServerConnection};
 
 use super::*;
@@ -20,11 +21,8 @@ fn settings(certificate: &str, key: &str) -> Settings<'static> {
     Settings {
         pairs: vec![(from(certificate), from(key))],
         passphrases: &[],
-        tls12: true,
-        tls13: true,
-        prefers_own_ciphers: false,
+        negotiation: Negotiation::new(true, true, DEFAULT_CIPHERS).expect("the default"),
         cached_sessions: 0,
-        tickets: true,
         session_timeout: Duration::from_secs(300),
         alpn: "imap",
         seed: &[7; 32],
@@ -51,7 +49,8 @@ fn a_pair_makes_settings() {
     let ticket = config.ticketer.encrypt(b"session").expect("a ticket");
     assert_eq!(config.ticketer.decrypt(&ticket).as_deref(), Some(&b"session"[..]));
 
-    let without = Settings { tickets: false, ..settings(&certificate, &key) };
+    let mut without = settings(&certificate, &key);
+    without.negotiation.tickets = false;
     assert!(!server_config(&without, &missing).expect("settings").ticketer.enabled());
 }
 
@@ -196,7 +195,8 @@ fn sessions_resume_on_other_workers_and_not_with_other_certificates() {
     for tls13 in [true, false] {
         let server = |(certificate, key): &(String, String)| {
             let session_timeout = Duration::from_secs(7 * 24 * 60 * 60);
-            let settings = Settings { tls12: !tls13, tls13, session_timeout, ..settings(certificate, key) };
+            let negotiation = Negotiation::new(!tls13, tls13, DEFAULT_CIPHERS).expect("the default");
+            let settings = Settings { negotiation, session_timeout, ..settings(certificate, key) };
             server_config(&settings, &missing).expect("settings")
         };
         let mut roots = RootCertStore::empty();

@@ -12,7 +12,7 @@ use super::error::Place;
 use super::log_target::LogTarget;
 use super::mail::auth::AuthHttp;
 use super::mail::methods::Method;
-use super::mail::tls::{SessionCache, TlsProtocol};
+use super::mail::tls::{ConfCommand, SessionCache, TlsProtocol};
 
 /// Declares the level with its one rule: what is set hides what is set further out, lists included.
 macro_rules! layer {
@@ -67,8 +67,11 @@ layer! {
 
         starttls: (StartTls, Place),
         ssl: bool,
+        ssl_ciphers: String,
         ssl_client_certificate: String,
         ssl_crl: String,
+        ssl_dhparam: String,
+        ssl_ecdh_curve: (String, Place),
         ssl_password_file: Arc<[Secret]>,
         ssl_prefer_server_ciphers: bool,
         ssl_session_cache: SessionCache,
@@ -91,6 +94,7 @@ layer! {
         set_real_ip_from: Network,
         ssl_certificate: String,
         ssl_certificate_key: String,
+        ssl_conf_command: ConfCommand,
         ssl_protocols: TlsProtocol,
     }
 }

@@ -38,7 +38,7 @@ pub(super) struct Merged {
 }
 
 /// Puts the servers of the `mail` block together. Each kind of mistake is looked for in all servers before the next.
-pub(super) fn mail(reader: &Reader<'_>, mail: &MailBlock) -> Result<Vec<Merged>, Error> {
+pub(super) fn mail(reader: &mut Reader<'_>, mail: &MailBlock) -> Result<Vec<Merged>, Error> {
     let mut servers = Vec::new();
     for block in &mail.servers {
         let unknown = || Error::new("unknown mail protocol for server", block.place.clone());
@@ -46,14 +46,13 @@ pub(super) fn mail(reader: &Reader<'_>, mail: &MailBlock) -> Result<Vec<Merged>,
     }
     let mut seed = [0; 32];
     reader.environment.fill_random(&mut seed);
-    let tls: Result<Vec<_>, _> = servers
-        .iter()
-        .map(|(block, layer, protocol)| tls::tls(reader, block, layer, *protocol, &seed))
-        .collect();
-    let tls = tls?;
+    let mut secured = Vec::new();
+    for (block, layer, protocol) in &servers {
+        secured.push(tls::tls(reader, block, layer, *protocol, &seed)?);
+    }
     servers
         .iter()
-        .zip(tls)
+        .zip(secured)
         .map(|((block, layer, protocol), tls)| merge(reader, block, layer, *protocol, tls))
         .collect()
 }

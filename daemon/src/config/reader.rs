@@ -60,7 +60,7 @@ pub(super) struct Reader<'a> {
     input: Input,
     context: Context,
     includes: usize,
-    /// Directives whose lack of effect has been told.
+    /// Directives whose lack of effect has been told, and warnings that have been given.
     warned: BTreeSet<String>,
     pub(super) main: MainBlock,
     pub(super) events: Option<EventsBlock>,
@@ -166,6 +166,14 @@ impl Reader<'_> {
     pub(super) fn warn_once(&mut self, name: &str, message: &str) {
         if self.warned.insert(name.to_owned()) {
             self.warn(message);
+        }
+    }
+
+    /// A warning about what stands elsewhere, once however many servers it concerns.
+    pub(super) fn warn_at(&mut self, place: &Place, message: impl Into<String>) {
+        let message = message.into() + &place.to_string();
+        if self.warned.insert(message.clone()) {
+            self.report.add(Level::Warn, message);
         }
     }
 

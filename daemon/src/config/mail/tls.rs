@@ -9,7 +9,7 @@ use super::methods::add_choices;
 use crate::certificates::passphrases;
 use crate::config;
 use crate::config::directive::{Directive, MAIL_SERVER, MANY, Words, once};
-use crate::config::error::Fault;
+use crate::config::error::{Fault, Place};
 use crate::config::reader::Reader;
 use crate::config::value;
 
@@ -20,6 +20,14 @@ pub(in crate::config) enum TlsProtocol {
     Old,
     Tls12,
     Tls13,
+}
+
+/// `ssl_conf_command`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::config) struct ConfCommand {
+    pub(in crate::config) name: String,
+    pub(in crate::config) value: String,
+    pub(in crate::config) place: Place,
 }
 
 /// `ssl_session_cache`: how many sessions a worker remembers for clients without tickets.
@@ -41,21 +49,38 @@ pub(super) const TABLE: &[Directive] = &[
         Ok(())
     }),
     Directive::one("ssl_certificate_compression", MAIL_SERVER, |reader, words| {
-        words.flag()?;
-        unused_once(reader, words)
+        let is_on = words.flag()?;
+        once_by_name(reader, words)?;
+        if is_on {
+            reader.warn("\"ssl_certificate_compression\" is not supported on this platform, ignored");
+        }
+        Ok(())
     }),
     Directive::one("ssl_certificate_key", MAIL_SERVER, |reader, words| {
         reader.layer().ssl_certificate_key.push(words.string()?);
         Ok(())
     }),
-    Directive::one("ssl_ciphers", MAIL_SERVER, unused_once),
+    Directive::one("ssl_ciphers", MAIL_SERVER, |reader, words| {
+        once(&mut reader.layer().ssl_ciphers, words.string())
+    }),
     Directive::one("ssl_client_certificate", MAIL_SERVER, |reader, words| {
         once(&mut reader.layer().ssl_client_certificate, words.string())
     }),
-    Directive::new("ssl_conf_command", MAIL_SERVER, 2..=2, unused),
+    Directive::new("ssl_conf_command", MAIL_SERVER, 2..=2, |reader, words| {
+        let place = reader.place();
+        let (name, value) = (words.arguments[0].clone(), words.arguments[1].clone());
+        reader.layer().ssl_conf_command.push(ConfCommand { name, value, place });
+        Ok(())
+    }),
     Directive::one("ssl_crl", MAIL_SERVER, |reader, words| once(&mut reader.layer().ssl_crl, words.string())),
-    Directive::one("ssl_dhparam", MAIL_SERVER, unused_once),
-    Directive::one("ssl_ecdh_curve", MAIL_SERVER, ssl_ecdh_curve),
+    Directive::one("ssl_dhparam", MAIL_SERVER, |reader, words| {
+        once(&mut reader.layer().ssl_dhparam, words.string())?;
+        unused(reader, words)
+    }),
+    Directive::one("ssl_ecdh_curve", MAIL_SERVER, |reader, words| {
+        let place = reader.place();
+        once(&mut reader.layer().ssl_ecdh_curve, words.string().map(|curves| (curves, place)))
+    }),
     Directive::one("ssl_password_file", MAIL_SERVER, ssl_password_file),
     Directive::one("ssl_prefer_server_ciphers", MAIL_SERVER, |reader, words| {
         once(&mut reader.layer().ssl_prefer_server_ciphers, words.flag())
@@ -91,12 +116,6 @@ fn unused(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The same, for one that may stand only once.
-fn unused_once(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
-    once_by_name(reader, words)?;
-    unused(reader, words)
-}
-
 fn once_by_name(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
     let seen = &mut reader.layer().seen;
     if seen.contains(&words.name) {
@@ -104,13 +123,6 @@ fn once_by_name(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
     }
     seen.push(words.name.clone());
     Ok(())
-}
-
-fn ssl_ecdh_curve(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
-    match words.first() {
-        "auto" => once_by_name(reader, words),
-        _ => unused_once(reader, words),
-    }
 }
 
 fn ssl_password_file(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {

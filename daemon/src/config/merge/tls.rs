@@ -6,13 +6,14 @@ use gatepost_protocol::client_certificate::{ClientVerification, VerifyClient};
 use gatepost_protocol::config::{Protocol, StartTls};
 
 use super::{MINUTE, is_ssl};
-use crate::certificates::{self, CertificateError, Certificates, ClientSettings, Clients};
+use crate::certificates::{self, CertificateError, Certificates, ClientSettings, Clients, Negotiation};
 use crate::config;
 use crate::config::error::{Error, Place};
 use crate::config::layer::Layer;
 use crate::config::mail::ServerBlock;
-use crate::config::mail::tls::TlsProtocol;
+use crate::config::mail::tls::{ConfCommand, TlsProtocol};
 use crate::config::reader::Reader;
+use crate::log::lines::error_text;
 
 /// TLS of one server.
 pub(super) struct Tls {
@@ -22,7 +23,7 @@ pub(super) struct Tls {
 
 /// TLS of one server, if it uses any.
 pub(super) fn tls(
-    reader: &Reader<'_>,
+    reader: &mut Reader<'_>,
     block: &ServerBlock,
     layer: &Layer,
     protocol: Protocol,
@@ -43,24 +44,14 @@ pub(super) fn tls(
             certificate_name(reader, last)
         ));
     }
-    let versions: &[TlsProtocol] = match layer.ssl_protocols.as_slice() {
-        [] => &[TlsProtocol::Tls12, TlsProtocol::Tls13],
-        protocols => protocols,
-    };
-    let (tls12, tls13) = (versions.contains(&TlsProtocol::Tls12), versions.contains(&TlsProtocol::Tls13));
-    if !tls12 && !tls13 {
-        return missing("\"ssl_protocols\" has neither \"TLSv1.2\" nor \"TLSv1.3\"".into());
-    }
+    let negotiation = negotiation(reader, layer, place)?;
     let clients = clients(reader, layer)?;
     let pairs = certificates.iter().zip(keys);
     let settings = certificates::Settings {
         pairs: pairs.map(|(certificate, key)| (named(reader, certificate), named(reader, key))).collect(),
         passphrases: layer.ssl_password_file.as_deref().unwrap_or_default(),
-        tls12,
-        tls13,
-        prefers_own_ciphers: layer.ssl_prefer_server_ciphers.unwrap_or(false),
+        negotiation,
         cached_sessions: layer.ssl_session_cache.map_or(0, |cache| cache.0),
-        tickets: layer.ssl_session_tickets.unwrap_or(true),
         session_timeout: layer.ssl_session_timeout.unwrap_or(MINUTE * 5),
         alpn: protocol.name(),
         seed,
@@ -69,6 +60,62 @@ pub(super) fn tls(
     let config =
         certificates::server_config(&settings, &|path| reader.environment.read(path)).map_err(cannot_load)?;
     Ok(Some(Tls { config, verify_client: clients.map(|clients| clients.verification) }))
+}
+
+/// Versions, cipher suites, groups and tickets. `place` is the directive's that asks for TLS.
+fn negotiation(reader: &mut Reader<'_>, layer: &Layer, place: &Place) -> Result<Negotiation, Error> {
+    let versions: &[TlsProtocol] = match layer.ssl_protocols.as_slice() {
+        [] => &[TlsProtocol::Tls12, TlsProtocol::Tls13],
+        protocols => protocols,
+    };
+    let (tls12, tls13) = (versions.contains(&TlsProtocol::Tls12), versions.contains(&TlsProtocol::Tls13));
+    if !tls12 && !tls13 {
+        let message = "\"ssl_protocols\" has neither \"TLSv1.2\" nor \"TLSv1.3\"";
+        return Err(Error::new(message, place.clone()));
+    }
+    let ciphers = layer.ssl_ciphers.as_deref().unwrap_or(certificates::DEFAULT_CIPHERS);
+    let mut negotiation = Negotiation::new(tls12, tls13, ciphers).map_err(|message| {
+        let hint = "TLSv1.2 has ECDHE with AES in GCM mode or ChaCha20 here";
+        Error::nowhere(message).with_hint(Some(hint.into()))
+    })?;
+    negotiation.prefers_own_ciphers = layer.ssl_prefer_server_ciphers.unwrap_or(false);
+    negotiation.tickets = layer.ssl_session_tickets.unwrap_or(true);
+    if let Some(path) = &layer.ssl_dhparam {
+        check_dhparam(reader, path)?;
+    }
+    if let Some((curves, place)) = &layer.ssl_ecdh_curve {
+        for name in negotiation.set_curves(curves).map_err(Error::nowhere)? {
+            reader.warn_at(place, format!("\"{name}\" in \"ssl_ecdh_curve\" has no effect"));
+        }
+    }
+    for ConfCommand { name, value, place } in &layer.ssl_conf_command {
+        for what in certificates::command(&mut negotiation, name, value).map_err(Error::nowhere)? {
+            reader.warn_at(place, format!("\"ssl_conf_command {what}\" has no effect"));
+        }
+    }
+    if !negotiation.is_possible() {
+        let message = "\"ssl_conf_command\" leaves no protocol with a cipher suite";
+        return Err(Error::new(message, place.clone()));
+    }
+    Ok(negotiation)
+}
+
+/// The parameters are of no use, but a file that is not there is a mistake.
+fn check_dhparam(reader: &Reader<'_>, path: &str) -> Result<(), Error> {
+    let path = config::absolute(&reader.conf_prefix, path);
+    let failed = |function: &str, reason: &str| {
+        Error::nowhere(format!("{function}(\"{}\") failed (SSL: {reason})", path.display()))
+    };
+    let text = reader.environment.read(&path);
+    let text =
+        text.map_err(|error| failed("BIO_new_file", &format!("open() failed {}", error_text(&error))))?;
+    match certificates::has_dh_parameters(&text) {
+        true => Ok(()),
+        false => Err(failed(
+            "PEM_read_bio_DHparams",
+            "error:0480006C:PEM routines::no start line:Expecting: DH PARAMETERS",
+        )),
+    }
 }
 
 /// `ssl_verify_client` and what goes with it.

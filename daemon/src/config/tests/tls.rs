@@ -9,7 +9,8 @@ fn machine_with_certificate() -> Memory {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
     let parameters = CertificateParams::new(["a.example".to_owned()]).expect("a name");
     let certificate = parameters.self_signed(&key).expect("a certificate");
-    machine().with_file("/c", certificate.pem()).with_file("/k", key.serialize_pem())
+    let dh = "-----BEGIN DH PARAMETERS-----\nAAAA\n-----END DH PARAMETERS-----\n";
+    machine().with_file("/c", certificate.pem()).with_file("/k", key.serialize_pem()).with_file("/d", dh)
 }
 
 const PAIR: &str = "ssl_certificate c; ssl_certificate_key k;";
@@ -184,18 +185,82 @@ fn client_certificates() {
 
 #[test]
 fn what_has_no_effect_says_so_once() {
-    let text = in_mail(
-        "ssl_ciphers HIGH; ssl_conf_command A B; ssl_conf_command C D; ssl_ecdh_curve auto; ssl_dhparam x;
-         ssl_session_ticket_key x; server { listen 143; ssl_ciphers LOW; ssl_protocols TLSv1 TLSv1.2; }",
+    let (_, warnings) = tls_server(
+        "listen 993 ssl; ssl_ecdh_curve X25519:X448; ssl_dhparam d; ssl_certificate_compression on;
+         ssl_conf_command Options PrioritizeChaCha,ServerPreference; ssl_conf_command VerifyMode Peer;
+         ssl_protocols TLSv1 TLSv1.2; } server { listen 995 ssl; ssl_certificate_compression off; ssl_dhparam d;",
     );
     assert_eq!(
-        warnings(&text),
+        warnings,
         [
-            "\"ssl_ciphers\" has no effect in /nginx.conf:1",
-            "\"ssl_conf_command\" has no effect in /nginx.conf:1",
             "\"ssl_dhparam\" has no effect in /nginx.conf:1",
-            "\"ssl_session_ticket_key\" has no effect in /nginx.conf:2",
-            "\"ssl_protocols\" before TLSv1.2 are not spoken in /nginx.conf:2",
+            "\"ssl_certificate_compression\" is not supported on this platform, ignored in /nginx.conf:1",
+            "\"ssl_protocols\" before TLSv1.2 are not spoken in /nginx.conf:3",
+            "\"X448\" in \"ssl_ecdh_curve\" has no effect in /nginx.conf:1",
+            "\"ssl_conf_command Options PrioritizeChaCha\" has no effect in /nginx.conf:2",
+            "\"ssl_conf_command VerifyMode\" has no effect in /nginx.conf:2",
         ]
     );
+    let inherited = "ssl_ecdh_curve X25519:X448; server { listen 993 ssl; } server { listen 995 ssl; }";
+    let outcome = read_on(machine_with_certificate(), &in_mail(&format!("{PAIR} {inherited}")));
+    assert_eq!(outcome.report.diagnostics.len(), 1);
+}
+
+#[test]
+fn what_cannot_be_negotiated_is_named() {
+    let failed = |directives: &str| {
+        let text = in_mail(&format!("{PAIR} server {{ listen 993 ssl; {directives} }}"));
+        read_on(machine_with_certificate(), &text).config.expect_err(directives).to_string()
+    };
+    for (directives, expected) in [
+        (
+            "ssl_ciphers FOO;",
+            "SSL_CTX_set_cipher_list(\"FOO\") failed (SSL: error:0A0000B9:SSL routines::no cipher match)",
+        ),
+        (
+            "ssl_ecdh_curve foo;",
+            "SSL_CTX_set1_curves_list(\"foo\") failed (SSL: error:0A080106:SSL routines::passed invalid argument:group 'foo' cannot be set)",
+        ),
+        ("ssl_ecdh_curve \"\";", "SSL_CTX_set1_curves_list(\"\") failed"),
+        (
+            "ssl_conf_command A B;",
+            "SSL_CONF_cmd(\"A\", \"B\") failed (SSL: error:0A000182:SSL routines::unknown cmd name:cmd=A)",
+        ),
+        (
+            "ssl_dhparam none;",
+            "BIO_new_file(\"/none\") failed (SSL: open() failed (2: No such file or directory))",
+        ),
+        (
+            "ssl_dhparam c;",
+            "PEM_read_bio_DHparams(\"/c\") failed (SSL: error:0480006C:PEM routines::no start line:Expecting: DH PARAMETERS)",
+        ),
+        (
+            "ssl_conf_command MaxProtocol TLSv1.1;",
+            "\"ssl_conf_command\" leaves no protocol with a cipher suite in /nginx.conf:1",
+        ),
+    ] {
+        assert_eq!(failed(directives), expected, "{directives}");
+        good(&in_server(directives));
+    }
+}
+
+#[test]
+fn what_is_negotiated() {
+    let suites = |directives: &str| {
+        let (engine, warnings) = tls_server(&format!("listen 993 ssl; {directives}"));
+        assert_eq!(warnings, [""; 0], "{directives}");
+        let tls = engine.tls.clone().expect("TLS");
+        let suites = tls.crypto_provider().cipher_suites.iter();
+        let suites: Vec<_> = suites.filter_map(|suite| suite.suite().as_str()).collect();
+        (suites.join(" "), tls.ignore_client_order, tls.send_tls13_tickets, tls.ticketer.enabled())
+    };
+    const ALL13: &str = "TLS13_AES_256_GCM_SHA384 TLS13_CHACHA20_POLY1305_SHA256 TLS13_AES_128_GCM_SHA256";
+    let expected = format!("{ALL13} TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256");
+    let ciphers = "ssl_ciphers ECDHE-RSA-AES128-GCM-SHA256; ssl_prefer_server_ciphers on;";
+    assert_eq!(suites(ciphers), (expected, true, 2, true));
+    let commands = "ssl_ciphers aRSA; ssl_conf_command CipherString ECDHE-ECDSA-CHACHA20-POLY1305;
+         ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256; ssl_conf_command NumTickets 1;
+         ssl_conf_command Options ServerPreference,-SessionTicket;";
+    let expected = "TLS13_AES_128_GCM_SHA256 TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256";
+    assert_eq!(suites(commands), (expected.to_owned(), true, 1, false));
 }
