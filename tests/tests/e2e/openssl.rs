@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use gatepost_tests::real::{are_installed, run, run_with_input};
-use gatepost_tests::{Loopback, Program, Proxy, on_both};
+use gatepost_tests::{Certificate, Loopback, Program, Proxy, on_both};
 use tempfile::TempDir;
 
 const TESTED: &str = "ssl_certificate certificate.pem; ssl_certificate_key key.pem;";
@@ -67,6 +67,30 @@ on_both! {
             for version in ["-tls1_2", "-tls1_3"] {
                 visit(&proxy, listen, version);
             }
+        }
+    }
+
+    fn what_is_negotiated_is_what_the_directives_say(program: Program) {
+        if !are_installed(&["openssl"]) {
+            return;
+        }
+        for (directives, words, expected) in [
+            ("", "-tls1_2 -cipher AES128:AES256", "Cipher is ECDHE-ECDSA-AES128-GCM-SHA256"),
+            ("ssl_prefer_server_ciphers on;", "-tls1_2 -cipher AES128:AES256", "Cipher is ECDHE-ECDSA-AES256-GCM-SHA384"),
+            ("ssl_ciphers ALL:!AES256:!CHACHA20;", "-tls1_2", "Cipher is ECDHE-ECDSA-AES128-GCM-SHA256"),
+            ("ssl_ciphers CHACHA20:ALL; ssl_conf_command Options ServerPreference;", "-tls1_2", "Cipher is ECDHE-ECDSA-CHACHA20-POLY1305"),
+            ("ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;", "", "TLSv1.3, Cipher is TLS_AES_128_GCM_SHA256"),
+            ("ssl_ecdh_curve secp384r1;", "", "Temp Key: ECDH, secp384r1, 384 bits"),
+            ("ssl_ecdh_curve P-256:secp521r1;", "-tls1_2", "Temp Key: ECDH, prime256v1, 256 bits"),
+            ("ssl_protocols TLSv1.2;", "", "New, TLSv1.2, "),
+            ("ssl_conf_command MaxProtocol TLSv1.2;", "", "New, TLSv1.2, "),
+            ("ssl_protocols TLSv1.3; ssl_ciphers AES128-SHA;", "", "New, TLSv1.3, "),
+        ] {
+            let folder = Proxy::folder();
+            Certificate::write(folder.path());
+            let (proxy, listen) = start(program, folder, directives);
+            let text = visit(&proxy, listen, words);
+            assert!(text.contains(expected), "{directives} {words}: {text}");
         }
     }
 }
