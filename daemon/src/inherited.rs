@@ -29,6 +29,8 @@ pub(crate) struct Inherited {
     pub(crate) listening: Vec<Listening>,
     /// The master that this one is to replace: it started this process and still runs.
     pub(crate) predecessor: Option<Pid>,
+    /// Addresses whose names in the file system are a supervisor's to remove.
+    pub(crate) lent: Vec<Peer>,
     /// What the log should know.
     pub(crate) notes: Vec<(Level, String)>,
 }
@@ -67,6 +69,7 @@ impl Inherited {
         };
         inherited.notes.push((Level::Notice, format!("using {count} inherited sockets from LISTEN_FDS")));
         inherited.adopt((FIRST_OF_SUPERVISOR..).take(count.into()).collect());
+        inherited.lent = inherited.listening.iter().map(|listening| listening.address.clone()).collect();
         inherited
     }
 

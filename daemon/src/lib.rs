@@ -36,6 +36,7 @@ mod signals;
 mod slots;
 pub mod socket;
 mod start;
+mod supervisor;
 mod sys;
 mod variables;
 mod worker;

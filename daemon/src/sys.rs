@@ -15,12 +15,20 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
+use nix::sys::time::TimeValLike;
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::ForkResult;
 use socket2::SockAddr;
 
 /// The monotonic clock.
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// The monotonic clock of the system as a number, for those who compare it with their own.
+pub(crate) fn monotonic_microseconds() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| now.num_microseconds());
+    u64::try_from(now).unwrap_or_default()
 }
 
 /// The clock on the wall.

@@ -19,6 +19,14 @@ pub struct Daemon {
 impl Daemon {
     /// Starts `program` with this `mail {}` content; `main` are further directives of the main level.
     pub fn start(program: &Path, main: &str, mail: &str) -> Self {
+        let daemon = Self::prepare(program, main, mail);
+        crate::real::run(&mut daemon.command());
+        daemon.await_master(None);
+        daemon
+    }
+
+    /// Like [`start`](Self::start), but leaves it to the caller to run [`command`](Self::command).
+    pub fn prepare(program: &Path, main: &str, mail: &str) -> Self {
         let daemon = Self { folder: Proxy::folder() };
         let folder = daemon.path().display();
         let text = format!(
@@ -27,8 +35,6 @@ impl Daemon {
         );
         fs::write(daemon.configuration(), text).unwrap();
         daemon.replace(program);
-        crate::real::run(&mut daemon.command());
-        daemon.await_master(None);
         daemon
     }
 
@@ -94,9 +100,10 @@ impl Drop for Daemon {
     }
 }
 
-/// Whether there is such a process.
+/// Whether there is such a process, and it has not ended: some parents are slow to take note.
 pub fn exists(pid: Pid) -> bool {
-    Path::new("/proc").join(pid.to_string()).exists()
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
 /// The children of a process.

@@ -4,6 +4,7 @@
 
 mod background;
 mod ended;
+mod orders;
 mod place;
 mod reload;
 mod upgrade;
@@ -17,9 +18,7 @@ use gatepost_protocol::event::Level;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit};
-use nix::sys::signal::Signal;
 
-use self::ended::Ended;
 pub(crate) use self::upgrade::Binary;
 use self::upgrade::Upgrade;
 use self::workers::Workers;
@@ -29,7 +28,9 @@ use crate::log::Log;
 use crate::log::lines::{errno_text, error_text};
 use crate::pid::PidFile;
 use crate::plan::Plan;
-use crate::signals::{Order, Received, Signals};
+use crate::runtime::Peer;
+use crate::signals::{Received, Signals};
+use crate::supervisor::{News, Supervisor};
 use crate::sys::{self, Shared};
 use crate::worker::Assignment;
 
@@ -69,9 +70,6 @@ pub(crate) struct Program<'a> {
     pub(crate) load: &'a dyn Fn(&Log) -> Result<Plan, LoadError>,
 }
 
-/// The pauses between two requests to stop at once; then the workers are killed.
-const INSISTENCE_MS: [u64; 5] = [50, 100, 200, 400, 800];
-
 struct Master<'a> {
     plan: Plan,
     program: Program<'a>,
@@ -80,7 +78,24 @@ struct Master<'a> {
     pid_file: PidFile,
     signals: Signals,
     upgrade: Upgrade,
+    names: Names,
+    supervisor: Supervisor,
     stage: Stage,
+}
+
+/// The names of unix sockets in the file system.
+struct Names {
+    /// Those that are a supervisor's.
+    lent: Vec<Peer>,
+}
+
+impl Names {
+    /// Removes the name of a socket that is not listened on any more.
+    fn forget(&self, address: &Peer) {
+        if !self.lent.contains(address) {
+            listener::forget(address);
+        }
+    }
 }
 
 /// How far the master is from its end.
@@ -103,22 +118,25 @@ pub(crate) fn run(program: Program<'_>, plan: Plan, mut inherited: Inherited) ->
     let say = |level, message: &str| (program.say)(&plan.log, level, message);
     inherited.keep(|address| plan.inlets.iter().any(|inlets| inlets.bind.address == *address));
     inherited.notes.iter().for_each(|(level, message)| say(*level, message));
-    let Inherited { mut listening, predecessor, .. } = inherited;
+    let Inherited { mut listening, predecessor, lent, .. } = inherited;
     let upgrade = Upgrade::new(predecessor);
     let opened = listener::open_all(&wanted(&plan), &mut listening, say);
     let prepared = opened.and_then(|()| {
         announce(program.name, &plan);
         prepare(&plan, &upgrade).map_err(|message| say(Level::Emerg, &message))
     });
+    let names = Names { lent };
     let Ok((signals, shared, pid_file)) = prepared else {
         if !upgrade.has_predecessor() {
-            listening.iter().for_each(|listening| listener::forget(&listening.address));
+            listening.iter().for_each(|listening| names.forget(&listening.address));
         }
         return ExitCode::FAILURE;
     };
+    let supervisor = Supervisor::from_environment();
     let workers = Workers::new(program.start, shared, plan.is_daemon || upgrade.has_predecessor());
     let stage = Stage::Serving;
-    let master = Master { plan, program, listening, workers, pid_file, signals, upgrade, stage };
+    let master =
+        Master { plan, program, listening, names, workers, pid_file, signals, upgrade, supervisor, stage };
     // Those that were open already may have been made in another way.
     master.adjust_listening();
     if master.plan.has_master { master.run() } else { master.run_alone() }
@@ -144,7 +162,7 @@ fn prepare(plan: &Plan, upgrade: &Upgrade) -> Result<(Signals, Shared, PidFile),
     Ok((signals, shared, pid_file))
 }
 
-fn wanted(plan: &Plan) -> Vec<(crate::runtime::Peer, listener::Options)> {
+fn wanted(plan: &Plan) -> Vec<(Peer, listener::Options)> {
     plan.inlets.iter().map(|inlets| (inlets.bind.address.clone(), inlets.bind.options.clone())).collect()
 }
 
@@ -164,6 +182,7 @@ impl Master<'_> {
     fn run(mut self) -> ExitCode {
         self.note("start worker processes");
         self.start_workers();
+        self.tell_ready();
         while matches!(self.stage, Stage::Serving | Stage::Idle) || !self.workers.is_empty() {
             match self.next_signal() {
                 Some(received) => self.obey(received),
@@ -176,22 +195,44 @@ impl Master<'_> {
 
     /// One process does it all (`master_process off`).
     fn run_alone(self) -> ExitCode {
-        let Self { plan, listening, workers, pid_file, signals, upgrade, .. } = self;
+        self.tell_ready();
+        let Self { plan, listening, workers, pid_file, signals, upgrade, names, .. } = self;
         // The worker opens its own.
         drop(signals);
         let outcome = workers.run_here(&plan, listening);
-        finish(&plan, pid_file, &upgrade);
+        finish(&plan, pid_file, &upgrade, &names);
         outcome
     }
 
     fn end(self) -> ExitCode {
-        finish(&self.plan, self.pid_file, &self.upgrade);
+        finish(&self.plan, self.pid_file, &self.upgrade, &self.names);
         self.plan.log.note(Level::Notice, "exit");
         ExitCode::SUCCESS
     }
 
     fn note(&self, message: &str) {
         self.plan.log.note(Level::Notice, message);
+    }
+
+    /// Tells the supervisor, unless the service is still another master's.
+    fn tell(&self, news: &News<'_>) {
+        if self.upgrade.has_predecessor() {
+            return;
+        }
+        if let Err(error) = self.supervisor.tell(news) {
+            let text = error_text(&error);
+            self.plan
+                .log
+                .note(Level::Warn, &format!("the supervisor on NOTIFY_SOCKET cannot be told {text}"));
+        }
+    }
+
+    fn tell_ready(&self) {
+        self.tell(&News::Ready(&format!("serving, worker processes: {}", self.plan.workers)));
+    }
+
+    fn tell_end(&self) {
+        self.tell(&self.upgrade.successor().map_or(News::Stopping, News::Successor));
     }
 
     fn start_workers(&mut self) {
@@ -223,103 +264,15 @@ impl Master<'_> {
             }
         }
     }
-
-    fn obey(&mut self, received: Received) {
-        let order = received.order;
-        self.note(&received.notice(self.purpose(order)));
-        // A master on its way out begins nothing new.
-        let is_staying = matches!(self.stage, Stage::Serving | Stage::Idle);
-        match order {
-            Order::Reload if is_staying => self.reload(),
-            Order::Drain if is_staying => {
-                self.stage = Stage::Quitting;
-                // The workers close theirs; clients are refused from here on.
-                self.listening.clear();
-                self.workers.signal(Signal::SIGQUIT, &self.plan.log);
-            }
-            Order::Stop => {
-                self.stage = Stage::Stopping { told: 0, next: sys::now() };
-                self.insist();
-            }
-            Order::Reopen => {
-                self.note("reopening logs");
-                self.reopen_logs();
-            }
-            Order::Upgrade if self.upgrade.is_under_way() => {
-                let message = "the changing binary signal is ignored: you should shutdown or terminate before \
-                               either old or new binary's process";
-                self.plan.log.note(Level::Crit, message);
-            }
-            Order::Upgrade if is_staying => self.change_binary(),
-            Order::Idle if self.workers.is_daemon() && is_staying => {
-                self.stage = Stage::Idle;
-                self.workers.signal(Signal::SIGQUIT, &self.plan.log);
-            }
-            Order::Reap => self.reap(),
-            Order::Reload | Order::Drain | Order::Upgrade | Order::Idle => {}
-        }
-    }
-
-    /// What the log says that a signal is for.
-    fn purpose(&self, order: Order) -> &'static str {
-        match order {
-            Order::Reload => "reconfiguring",
-            Order::Drain => "shutting down",
-            Order::Stop => "exiting",
-            Order::Reopen => "reopening logs",
-            Order::Upgrade if self.upgrade.is_under_way() => "ignoring",
-            Order::Upgrade => "changing binary",
-            Order::Idle if self.workers.is_daemon() => "stop accepting connections",
-            Order::Idle | Order::Reap => "",
-        }
-    }
-
-    fn change_binary(&mut self) {
-        self.note("changing binary");
-        let environment = self.plan.variables.select();
-        let Self { upgrade, program, listening, pid_file, plan, .. } = self;
-        upgrade.begin(program.binary, listening, &environment, pid_file, &plan.log);
-    }
-
-    fn reap(&mut self) {
-        while let Some(ended) = Ended::next(&self.plan.log) {
-            if self.upgrade.successor() != Some(ended.pid) {
-                self.workers.bury(ended, &self.plan.log);
-                continue;
-            }
-            ended.tell(upgrade::NAME, &self.plan.log);
-            self.upgrade.end(self.program.binary, &mut self.pid_file, &self.plan.log);
-            if self.stage == Stage::Idle {
-                // Nobody else would serve.
-                self.stage = Stage::Serving;
-                self.start_workers();
-            }
-        }
-    }
-
-    /// Tells workers to stop at once, again and again, then kills them.
-    fn insist(&mut self) {
-        let Stage::Stopping { told, next } = self.stage else { return };
-        let now = sys::now();
-        if now < next {
-            return;
-        }
-        let (signal, pause_ms) = match INSISTENCE_MS.get(told) {
-            Some(pause_ms) => (Signal::SIGTERM, *pause_ms),
-            None => (Signal::SIGKILL, INSISTENCE_MS[0]),
-        };
-        self.workers.signal(signal, &self.plan.log);
-        self.stage = Stage::Stopping { told: told + 1, next: now + Duration::from_millis(pause_ms) };
-    }
 }
 
 /// Leaves nothing behind, but what another master goes on with.
-fn finish(plan: &Plan, pid_file: PidFile, upgrade: &Upgrade) {
+fn finish(plan: &Plan, pid_file: PidFile, upgrade: &Upgrade, names: &Names) {
     report_removal(plan, pid_file);
     if upgrade.is_under_way() {
         return;
     }
-    plan.inlets.iter().for_each(|inlets| listener::forget(&inlets.bind.address));
+    plan.inlets.iter().for_each(|inlets| names.forget(&inlets.bind.address));
 }
 
 fn report_removal(plan: &Plan, pid_file: PidFile) {

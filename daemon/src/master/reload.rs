@@ -2,11 +2,12 @@
 
 use gatepost_protocol::event::Level;
 
-use super::{LoadError, Master, Stage, report_removal, wanted};
+use super::{Master, Stage, report_removal, wanted};
 use crate::listener;
 use crate::log::lines::error_text;
 use crate::pid::PidFile;
 use crate::plan::Plan;
+use crate::supervisor::News;
 
 impl Master<'_> {
     /// Serves what the configuration says now, or goes on as before where it cannot be served.
@@ -16,34 +17,46 @@ impl Master<'_> {
             return self.renew_workers();
         }
         self.note("reconfiguring");
-        let plan = match (self.program.load)(&self.plan.log) {
-            Ok(plan) => plan,
-            Err(LoadError { message, hint, .. }) => {
-                self.plan.log.note(Level::Emerg, &message);
-                hint.iter().for_each(|hint| self.note(hint));
-                return;
-            }
-        };
+        self.tell(&News::Reloading);
+        match self.reconfigure() {
+            Ok(()) => self.tell_ready(),
+            Err(message) => self.tell(&News::Ready(&format!("serving as before, reload failed: {message}"))),
+        }
+    }
+
+    /// The error has been logged.
+    fn reconfigure(&mut self) -> Result<(), String> {
+        let plan = (self.program.load)(&self.plan.log).map_err(|error| {
+            self.plan.log.note(Level::Emerg, &error.message);
+            error.hint.iter().for_each(|hint| self.note(hint));
+            error.message
+        })?;
         let known = self.listening.len();
         let log = &self.plan.log;
-        let opened =
-            listener::open_all(&wanted(&plan), &mut self.listening, |level, text| log.note(level, text));
+        let mut message = String::new();
+        let opened = listener::open_all(&wanted(&plan), &mut self.listening, |level, text| {
+            log.note(level, text);
+            text.clone_into(&mut message);
+        });
         if opened.is_err() {
             let new = self.listening.split_off(known);
             new.iter().for_each(|listening| listener::forget(&listening.address));
-            return;
+            return Err(message);
         }
         self.move_pid_file(&plan);
         let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.listening)
             .into_iter()
             .partition(|listening| plan.inlets.iter().any(|inlets| inlets.bind.address == listening.address));
         self.listening = kept;
-        gone.iter().for_each(|listening| listener::forget(&listening.address));
+        if !self.upgrade.is_under_way() {
+            gone.iter().for_each(|listening| self.names.forget(&listening.address));
+        }
         // Before the fork: a worker that inherited one would keep its address open.
         drop(gone);
         self.plan = plan;
         self.adjust_listening();
         self.renew_workers();
+        Ok(())
     }
 
     /// Starts workers on the present configuration, and lets those before them drain.

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
+use gatepost_tests::daemon::exists;
 use gatepost_tests::real::run;
 use gatepost_tests::{Loopback, Program, Proxy, await_that, on_both};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 /// A configuration that runs in the background, and its port.
@@ -60,12 +61,12 @@ on_both! {
         run(&mut command(program, &folder, &[]));
         let _stop = Stop(program, &folder);
         await_that("a pid file", || fs::read_to_string(&pid_file).is_ok_and(|text| text.ends_with('\n')));
-        let pid = fs::read_to_string(&pid_file).unwrap();
+        let pid = Pid::from_raw(fs::read_to_string(&pid_file).unwrap().trim().parse().unwrap());
         drop(TcpStream::connect(listen).unwrap());
         run(&mut command(program, &folder, &["-s", "reload"]));
         await_that("a reload", || log(&folder).contains("exited with code 0"));
         run(&mut command(program, &folder, &["-s", "quit"]));
-        await_that("the end", || !pid_file.exists() && !Path::new("/proc").join(pid.trim()).exists());
+        await_that("the end", || !pid_file.exists() && !exists(pid));
         let text = failed(command(program, &folder, &["-s", "quit"]));
         assert!(text.contains("[error] open() \"") && text.contains("is it running?"), "{text}");
     }

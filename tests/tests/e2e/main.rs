@@ -12,6 +12,7 @@ mod operations;
 mod refusal;
 mod relay;
 mod setup;
+mod supervisor;
 mod tls;
 mod upgrade;
 mod workers;

@@ -1,0 +1,101 @@
+//! A service manager around the daemon: what it is told, and sockets that it has opened.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::process::{Command, Stdio};
+
+use gatepost_tests::daemon::{Daemon, exists};
+use gatepost_tests::real::run;
+use gatepost_tests::{Client, Loopback, PATIENCE, Proxy, await_that, on_both};
+use nix::sys::signal::{Signal, kill};
+
+/// Runs the program with two sockets of a service manager: descriptors 3 and 4.
+fn activate(daemon: &Daemon, sockets: [OwnedFd; 2]) {
+    // They come as standard input and output: what else a child inherits, others that are started meanwhile do, too.
+    let script = "exec 3<&0 4<&1 0</dev/null 1>/dev/null; export LISTEN_FDS=2 LISTEN_PID=$$; exec \"$@\"";
+    let program = daemon.command();
+    let [first, second] = sockets;
+    let status = Command::new("sh")
+        .args(["-c", script, "sh"])
+        .arg(program.get_program())
+        .args(program.get_args())
+        .stdin(Stdio::from(first))
+        .stdout(Stdio::from(second))
+        .status()
+        .unwrap();
+    assert!(status.success(), "{}", daemon.log());
+}
+
+on_both! {
+    fn the_manager_is_told_what_happens(program: Program) {
+        let host = Loopback::new();
+        let mail = format!("auth_http {}; server {{ listen {}; protocol imap; }}", host.port(1), host.port(1143));
+        let daemon = Daemon::prepare(&program.path(), "worker_processes 2;", &mail);
+        let path = daemon.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        manager.set_read_timeout(Some(PATIENCE)).unwrap();
+        let told = || {
+            let mut buffer = [0; 1000];
+            let count = manager.recv(&mut buffer).expect("the manager is told");
+            String::from_utf8(buffer[..count].to_vec()).unwrap()
+        };
+        run(daemon.command().env("NOTIFY_SOCKET", &path));
+        let old = daemon.await_master(None);
+        assert_eq!(told(), format!("READY=1\nMAINPID={old}\nSTATUS=serving, worker processes: 2\n"));
+        kill(old, Signal::SIGHUP).unwrap();
+        assert!(told().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+        assert!(told().starts_with(&format!("READY=1\nMAINPID={old}\n")));
+        let text = fs::read_to_string(daemon.configuration()).unwrap();
+        fs::write(daemon.configuration(), "nonsense;").unwrap();
+        kill(old, Signal::SIGHUP).unwrap();
+        assert!(told().starts_with("RELOADING=1\n"));
+        assert!(told().contains("STATUS=serving as before, reload failed: unknown directive \"nonsense\" in "));
+        fs::write(daemon.configuration(), text).unwrap();
+        kill(old, Signal::SIGUSR2).unwrap();
+        let new = daemon.await_master(Some(old));
+        kill(old, Signal::SIGQUIT).unwrap();
+        assert!(told().starts_with(&format!("MAINPID={new}\n")));
+        await_that("the end of the old master", || !exists(old));
+        kill(new, Signal::SIGQUIT).unwrap();
+        assert!(told().starts_with("STOPPING=1\n"));
+        await_that("the end of the new master", || !exists(new));
+    }
+
+    fn sockets_of_the_manager_are_used(program: Program) {
+        let host = Loopback::new();
+        let (listen, stray) = (host.port(1143), host.port(1144));
+        let mail = format!("auth_http {}; server {{ listen {listen}; protocol imap; }}", host.port(1));
+        let daemon = Daemon::prepare(&program.path(), "", &mail);
+        let [wanted, unwanted] = [listen, stray].map(|address| TcpListener::bind(address).unwrap());
+        // Whoever comes early waits.
+        let mut early = Client::connect(listen);
+        activate(&daemon, [wanted.into(), unwanted.into()]);
+        early.expect("* OK IMAP4 ready");
+        let log = daemon.log();
+        assert!(log.contains("[notice]") && log.contains("using 2 inherited sockets from LISTEN_FDS"), "{log}");
+        let warning = format!("the inherited socket {stray} belongs to no \"listen\" and is closed");
+        assert!(log.contains(&format!(": {warning}\n")), "{log}");
+        assert!(TcpStream::connect(stray).is_err());
+    }
+
+    fn names_of_the_managers_sockets_are_its_own(program: Program) {
+        let folder = Proxy::folder();
+        let [lent, own] = ["lent", "own"].map(|name| folder.path().join(name));
+        let mail = format!(
+            "auth_http 127.0.0.1:1; server {{ listen unix:{}; protocol imap; }} server {{ listen unix:{}; protocol imap; }}",
+            lent.display(), own.display()
+        );
+        let daemon = Daemon::prepare(&program.path(), "", &mail);
+        let socket = UnixListener::bind(&lent).unwrap();
+        // The other descriptor is none that listens.
+        activate(&daemon, [socket.into(), UnixDatagram::unbound().unwrap().into()]);
+        let master = daemon.await_master(None);
+        assert!(daemon.log().contains("the inherited socket #4 is ignored (not a listening stream socket)"));
+        drop(UnixStream::connect(&lent).unwrap());
+        kill(master, Signal::SIGQUIT).unwrap();
+        await_that("the end", || !exists(master));
+        assert!(lent.exists() && !own.exists());
+    }
+}
