@@ -17,11 +17,20 @@ pub(crate) enum Timer {
     Wait,
     /// `timeout` on the backend: connect and login together.
     Backend,
+    /// How long a stopping worker waits for a client that was heard lately.
+    Shutdown,
 }
 
 impl Timer {
-    const ALL: [Self; 6] =
-        [Self::Client, Self::Lookup, Self::GreetingDelay, Self::Auth, Self::Wait, Self::Backend];
+    const ALL: [Self; 7] = [
+        Self::Client,
+        Self::Lookup,
+        Self::GreetingDelay,
+        Self::Auth,
+        Self::Wait,
+        Self::Backend,
+        Self::Shutdown,
+    ];
 }
 
 /// At most one deadline per timer.
@@ -32,6 +41,10 @@ impl Deadlines {
     /// Lets `timer` expire `after` from `now`. A span beyond what the clock can express never ends.
     pub(crate) fn arm(&mut self, timer: Timer, now: Instant, after: Duration) {
         self.0[timer as usize] = now.checked_add(after);
+    }
+
+    pub(crate) fn is_armed(&self, timer: Timer) -> bool {
+        self.0[timer as usize].is_some()
     }
 
     pub(crate) fn clear(&mut self, timer: Timer) {

@@ -155,6 +155,7 @@ fn a_stopping_worker_says_goodbye_to_who_waits_for_commands() {
         "
         S: * OK IMAP4 ready
         > shutdown
+        > sleep 5
         S: * BYE server shutting down
         ! close client
         ! finish
@@ -165,6 +166,7 @@ fn a_stopping_worker_says_goodbye_to_who_waits_for_commands() {
         "
         S: 220 mx.example ESMTP ready
         > shutdown
+        > sleep 5
         S: 421 4.3.2 mx.example shutting down
         ! close client
         ! finish
@@ -174,11 +176,44 @@ fn a_stopping_worker_says_goodbye_to_who_waits_for_commands() {
         &listener(pop3(StartTls::Off)),
         "
         S: +OK POP3 ready
+        > sleep 5
         > shutdown
         ! close client
         ! finish
         ",
     );
+}
+
+#[test]
+fn a_client_that_was_heard_lately_may_still_log_in() {
+    let greeted = "
+        S: * OK IMAP4 ready
+        > sleep 4
+        > shutdown
+        ";
+    let login = "
+        > sleep 4
+        C: a2 LOGIN joe secret
+        ! authenticate 1 plain joe secret
+        > sleep 20
+        > refused 0 no
+        ! log LoginRefused \"no\"
+        S: a2 NO no
+        ! close client
+        ! finish
+        ";
+    check(&listener(imap(StartTls::Off)), &format!("{greeted}{login}"));
+    let goodbye = "
+        S: * BYE server shutting down
+        ! close client
+        ! finish
+        ";
+    check(&listener(imap(StartTls::Off)), &format!("{greeted}> sleep 5{goodbye}"));
+    // Who says nothing for long is not waited for.
+    check(&listener(imap(StartTls::Off)), &format!("S: * OK IMAP4 ready\n> sleep 5\n> shutdown{goodbye}"));
+    // Commands that are no login do not put it off.
+    let noop = "C: a2 NOOP\nS: a2 OK completed\n";
+    check(&listener(imap(StartTls::Off)), &format!("{greeted}> sleep 4\n{noop}> sleep 1{goodbye}"));
 }
 
 #[test]
@@ -194,6 +229,7 @@ fn a_stopping_worker_lets_logins_finish() {
         ! log LoginRefused \"no\"
         > sleep 2
         S: a1 NO no
+        > sleep 3
         S: * BYE server shutting down
         ! close client
         ! finish

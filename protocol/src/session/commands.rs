@@ -28,7 +28,7 @@ impl Commands {
     /// Goes on with what the client has said meanwhile, the deadline as it is.
     pub(super) fn go_on(core: &mut Core, now: Instant) -> Phase {
         core.stage = Stage::Auth;
-        if core.is_shutting_down {
+        if core.must_end() {
             core.ask(|machine, context| machine.on_shutdown(context));
             return core.close();
         }

@@ -35,6 +35,8 @@ pub(super) struct Core {
     /// The client sends no more; acted on once the inbox is used up.
     pub(super) client_ended: bool,
     pub(super) is_shutting_down: bool,
+    /// When the client was heard last; at first, when it came.
+    pub(super) last_heard: Instant,
     /// For `max_errors`.
     errors: u32,
     /// Login attempts so far.
@@ -57,7 +59,7 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(listener: &Listener, origin: &Origin) -> Self {
+    pub(super) fn new(listener: &Listener, origin: &Origin, now: Instant) -> Self {
         let server = Arc::clone(&listener.server);
         Self {
             ssl: listener.ssl,
@@ -70,6 +72,7 @@ impl Core {
             inbox: Pending::default(),
             client_ended: false,
             is_shutting_down: false,
+            last_heard: now,
             errors: 0,
             attempts: 0,
             challenges: Challenges::new(origin.entropy, origin.unix_time),
@@ -128,6 +131,11 @@ impl Core {
         if self.stop_waiting() {
             self.actions.push(Action::Cancel);
         }
+    }
+
+    /// Whether the worker stops and this session has had its time to begin a login.
+    pub(super) fn must_end(&self) -> bool {
+        self.is_shutting_down && !self.deadlines.is_armed(Timer::Shutdown)
     }
 
     pub(super) fn backend_opened(&mut self) {

@@ -23,7 +23,7 @@ mod login;
 mod opening;
 mod phase;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::core::Core;
 use self::opening::ProxyHeader;
@@ -31,6 +31,7 @@ use self::phase::Phase;
 use crate::action::{Action, Completion, Errno, Output, Side};
 use crate::address::Origin;
 use crate::config::Listener;
+use crate::deadline::Timer;
 use crate::event::{Event, LogContext};
 use crate::line::Pending;
 use crate::proxy_protocol::{self, Parsed};
@@ -41,6 +42,9 @@ use crate::transport::Transport;
 const LARGEST_RECORD: usize = 5 + (16 << 10) + 256;
 /// More than the longest PROXY header that is accepted.
 const LARGEST_PROXY_HEADER: usize = 4096;
+
+/// What a client that was heard lately has from the start of a graceful shutdown to its next login attempt.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 /// A session from accept to login. See the [crate documentation](crate) for the contract.
 #[derive(Debug)]
@@ -63,7 +67,7 @@ pub enum SocketFailure {
 impl Session {
     /// Starts a session on an accepted connection; `out` may already hold the greeting.
     pub fn open(listener: &Listener, origin: &Origin, now: Instant, out: &mut Output) -> Self {
-        let mut core = Core::new(listener, origin);
+        let mut core = Core::new(listener, origin, now);
         core.actions.begin_change();
         let phase = opening::accept(listener.proxy_protocol, &mut core, now);
         let mut session = Self { client: Transport::plain(), backend: Transport::plain(), phase, core };
@@ -74,6 +78,9 @@ impl Session {
     /// Takes all of `wire`, as read from this leg's socket; records are decrypted in place.
     pub fn handle_input(&mut self, side: Side, wire: &mut [u8], now: Instant, out: &mut Output) {
         self.core.actions.begin_change();
+        if side == Side::Client {
+            self.core.last_heard = now;
+        }
         match side {
             Side::Client if matches!(self.phase, Phase::ProxyHeader(_)) => {
                 self.receive_proxy_header(wire, now, out);
@@ -119,11 +126,19 @@ impl Session {
         self.settle(out);
     }
 
-    /// The worker shuts down gracefully: a session that waits for a command ends now, a running login goes on.
+    /// The worker shuts down gracefully: a running login goes on, and a session that waits for its client ends. It
+    /// ends now, or in [`SHUTDOWN_GRACE`] if the client was heard within that time: then a login may be on its way.
     pub fn handle_shutdown(&mut self, now: Instant, out: &mut Output) {
-        let _ = now;
         self.core.actions.begin_change();
-        self.advance(Phase::on_shutdown);
+        if matches!(self.phase, Phase::Relaying(_) | Phase::Closed) || self.core.is_shutting_down {
+            return;
+        }
+        self.core.is_shutting_down = true;
+        if now.saturating_duration_since(self.core.last_heard) < SHUTDOWN_GRACE {
+            self.core.deadlines.arm(Timer::Shutdown, now, SHUTDOWN_GRACE);
+        } else {
+            self.advance(Phase::on_shutdown);
+        }
         self.settle(out);
     }
 

@@ -213,6 +213,7 @@ impl Phase {
                 core.cancel();
                 attempt.on_reply(Err(AuthFailure::TimedOut), core, now)
             }
+            (Timer::Shutdown, phase) => phase.on_shutdown(core),
             (Timer::Wait, Self::Sleeping(sleeping)) => sleeping.on_wake(core, now),
             (Timer::Backend, phase @ (Self::Connecting(_) | Self::LoggingIn(_))) => {
                 if matches!(phase, Self::LoggingIn(_)) {
@@ -237,11 +238,12 @@ impl Phase {
                 core.ask(|machine, context| machine.on_shutdown(context));
                 core.close()
             }
-            Self::Authenticating(_) | Self::Sleeping(_) | Self::Connecting(_) | Self::LoggingIn(_) => {
-                core.is_shutting_down = true;
-                self
-            }
-            Self::Relaying(_) | Self::Closed => self,
+            Self::Authenticating(_)
+            | Self::Sleeping(_)
+            | Self::Connecting(_)
+            | Self::LoggingIn(_)
+            | Self::Relaying(_)
+            | Self::Closed => self,
         }
     }
 }

@@ -60,7 +60,7 @@ fn logins() -> [Phase; 5] {
 /// Phases that it ends at once, and its last words.
 fn openings() -> [(Phase, &'static str); 6] {
     let smtp = || {
-        let server = smtp_with(StartTls::Off, false, |settings| settings.greeting_delay = 3 * SECOND);
+        let server = smtp_with(StartTls::Off, false, |settings| settings.greeting_delay = 30 * SECOND);
         listener(Server { resolve: true, ..server })
     };
     let last_words = "S: 421 4.3.2 mx.example shutting down";
@@ -118,7 +118,7 @@ fn the_clients_leg_may_fail_in_every_phase() {
 #[test]
 fn a_stopping_worker_ends_the_phases_without_a_login() {
     for (phase, last_words) in openings() {
-        phase.check_end(&format!("> shutdown\n{last_words}"), "close");
+        phase.check_end(&format!("> shutdown\n> sleep 5\n{last_words}"), "close");
     }
 }
 
