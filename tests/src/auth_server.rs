@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -68,10 +69,12 @@ impl AuthAnswer {
 
 type Rule = dyn Fn(&Request) -> AuthAnswer + Send + Sync;
 
-/// A running mock auth server. It serves until the test program ends.
+/// A running mock auth server. It serves until it is stopped or the test program ends.
 pub struct AuthServer {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
+    is_stopped: Arc<AtomicBool>,
+    listening: thread::JoinHandle<()>,
 }
 
 impl AuthServer {
@@ -80,14 +83,26 @@ impl AuthServer {
         let listener = TcpListener::bind(address).unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let rule: Arc<Rule> = Arc::new(rule);
-        let record = Arc::clone(&requests);
-        thread::spawn(move || {
+        let is_stopped = Arc::new(AtomicBool::new(false));
+        let (record, is_over) = (Arc::clone(&requests), Arc::clone(&is_stopped));
+        let listening = thread::spawn(move || {
             for stream in listener.incoming() {
+                if is_over.load(Ordering::SeqCst) {
+                    return;
+                }
                 let (rule, record) = (Arc::clone(&rule), Arc::clone(&record));
                 thread::spawn(move || serve(stream.unwrap(), &*rule, &record));
             }
         });
-        Self { address, requests }
+        Self { address, requests, is_stopped, listening }
+    }
+
+    /// Closes the listening socket: from here on connections are refused.
+    pub fn stop(self) {
+        self.is_stopped.store(true, Ordering::SeqCst);
+        // The thread waits in accept: one more connection wakes it.
+        drop(TcpStream::connect(self.address));
+        self.listening.join().unwrap();
     }
 
     /// Accepts everybody and sends them to this backend.

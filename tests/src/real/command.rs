@@ -23,6 +23,16 @@ pub fn run_with_input(command: &mut Command, input: &str) -> String {
     stdout
 }
 
+/// Runs a command that must fail, not by a signal, and returns all it printed.
+#[track_caller]
+pub fn run_in_vain(command: &mut Command, input: &str) -> String {
+    let output = output(command, input);
+    let text =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    assert!(output.status.code().is_some_and(|code| code != 0), "{command:?}: {}\n{text}", output.status);
+    text
+}
+
 /// Runs a Python script with arguments; it must succeed.
 #[track_caller]
 pub fn python(script: &str, arguments: &[String]) -> String {

@@ -1,4 +1,4 @@
-//! Dovecot as IMAP and POP3 backend.
+//! Dovecot as IMAP, POP3 and submission backend.
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -24,8 +24,8 @@ pub struct Dovecot {
 const PASSWORD: &str = "sesame {1}";
 
 impl Dovecot {
-    /// Starts it on an address of its own.
-    pub fn start() -> Self {
+    /// Starts it on an address of its own. What is submitted goes on to the SMTP server `relay`.
+    pub fn start(relay: SocketAddr) -> Self {
         let folder = tempfile::Builder::new().prefix("gatepost-dovecot-").tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let mail = folder.path().join("mail");
@@ -35,21 +35,30 @@ impl Dovecot {
         fs::write(folder.path().join("users"), users).unwrap();
         let host = Loopback::new();
         let configuration = folder.path().join("dovecot.conf");
-        fs::write(&configuration, text(folder.path(), host)).unwrap();
-        let log = fs::File::create(folder.path().join("output")).unwrap();
-        let child = Command::new(find("dovecot").expect("checked before"))
-            .arg("-F")
-            .arg("-c")
-            .arg(&configuration)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let dovecot = Self { child, folder, host };
-        await_listen(dovecot.imap(), &dovecot.log_files());
-        await_listen(dovecot.pop3(), &dovecot.log_files());
+        fs::write(&configuration, text(folder.path(), host, relay)).unwrap();
+        let dovecot = Self { child: spawn(folder.path()), folder, host };
+        dovecot.await_listen();
         dovecot
+    }
+
+    /// Ends it, with all of its sessions; [`resume`](Self::resume) starts it again.
+    pub fn pause(&mut self) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+        let _ = self.child.wait();
+    }
+
+    /// Starts it again, on the same address with the same mail.
+    pub fn resume(&mut self) {
+        self.child = spawn(self.folder.path());
+        self.await_listen();
+    }
+
+    fn await_listen(&self) {
+        for address in [self.imap(), self.pop3(), self.submission(), self.imap_proxied(), self.pop3_proxied()]
+        {
+            await_listen(address, &self.log_files());
+        }
     }
 
     /// The IMAP port.
@@ -62,6 +71,21 @@ impl Dovecot {
         self.host.port(1110)
     }
 
+    /// The submission port.
+    pub fn submission(&self) -> SocketAddr {
+        self.host.port(1587)
+    }
+
+    /// An IMAP port where a PROXY protocol header comes first.
+    pub fn imap_proxied(&self) -> SocketAddr {
+        self.host.port(2143)
+    }
+
+    /// A POP3 port where a PROXY protocol header comes first.
+    pub fn pop3_proxied(&self) -> SocketAddr {
+        self.host.port(2110)
+    }
+
     /// The password of `alice` and `bob`: it has a space and braces, which protocols must carry.
     pub fn password(&self) -> &'static str {
         PASSWORD
@@ -72,6 +96,11 @@ impl Dovecot {
         self.folder.path().join("mail")
     }
 
+    /// What it logged.
+    pub fn log(&self) -> String {
+        self.log_files().map(|log| fs::read_to_string(log).unwrap_or_default()).concat()
+    }
+
     fn log_files(&self) -> [PathBuf; 2] {
         ["output", "dovecot.log"].map(|name| self.folder.path().join(name))
     }
@@ -79,10 +108,23 @@ impl Dovecot {
 
 impl Drop for Dovecot {
     fn drop(&mut self) {
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
-        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
-        let _ = self.child.wait();
+        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            self.pause();
+        }
     }
+}
+
+fn spawn(folder: &Path) -> Child {
+    let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("output")).unwrap();
+    Command::new(find("dovecot").expect("checked before"))
+        .arg("-F")
+        .arg("-c")
+        .arg(folder.join("dovecot.conf"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
 }
 
 /// Waits until a server accepts; shows its logs if it never does.
@@ -95,11 +137,11 @@ pub(super) fn await_listen(address: SocketAddr, logs: &[PathBuf]) {
     }
 }
 
-fn text(folder: &Path, host: Loopback) -> String {
+fn text(folder: &Path, host: Loopback, relay: SocketAddr) -> String {
     let folder = folder.display();
-    let ip = host.ip();
+    let (ip, relay_ip, relay_port) = (host.ip(), relay.ip(), relay.port());
     format!(
-        "protocols = imap pop3
+        "protocols = imap pop3 submission
 listen = {ip}
 base_dir = {folder}/run
 state_dir = {folder}/state
@@ -108,6 +150,10 @@ ssl = no
 disable_plaintext_auth = no
 auth_mechanisms = plain login
 login_trusted_networks = 127.0.0.0/8
+haproxy_trusted_networks = 127.0.0.0/8
+hostname = backend.example.test
+submission_relay_host = {relay_ip}
+submission_relay_port = {relay_port}
 first_valid_uid = 1
 mail_location = maildir:{folder}/mail/%u
 mail_max_userip_connections = 100
@@ -126,6 +172,10 @@ service imap-login {{
   inet_listener imaps {{
     port = 0
   }}
+  inet_listener imap_proxied {{
+    port = 2143
+    haproxy = yes
+  }}
 }}
 service pop3-login {{
   inet_listener pop3 {{
@@ -133,6 +183,15 @@ service pop3-login {{
   }}
   inet_listener pop3s {{
     port = 0
+  }}
+  inet_listener pop3_proxied {{
+    port = 2110
+    haproxy = yes
+  }}
+}}
+service submission-login {{
+  inet_listener submission {{
+    port = 1587
   }}
 }}
 "

@@ -5,7 +5,7 @@ mod dovecot;
 mod nginx;
 mod postfix;
 
-pub use command::{python, run, run_with_input};
+pub use command::{python, run, run_in_vain, run_with_input};
 pub use dovecot::Dovecot;
 pub use nginx::Nginx;
 pub use postfix::Postfix;

@@ -21,8 +21,8 @@ pub struct Postfix {
 }
 
 impl Postfix {
-    /// Starts it on an address of its own; `mail` holds the Maildirs.
-    pub fn start(mail: &Path) -> Self {
+    /// Starts it on this address; `mail` holds the Maildirs.
+    pub fn start(host: Loopback, mail: &Path) -> Self {
         let folder = tempfile::Builder::new().prefix("gatepost-postfix-").tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         for name in ["etc", "queue", "data"] {
@@ -31,7 +31,6 @@ impl Postfix {
         let owner =
             nix::unistd::User::from_name("postfix").unwrap().expect("the package makes the user postfix");
         nix::unistd::chown(&folder.path().join("data"), Some(owner.uid), None).unwrap();
-        let host = Loopback::new();
         let etc = folder.path().join("etc");
         fs::write(etc.join("main.cf"), main_cf(folder.path(), mail)).unwrap();
         fs::write(etc.join("master.cf"), master_cf(host)).unwrap();
@@ -50,13 +49,20 @@ impl Postfix {
             .spawn()
             .unwrap();
         let postfix = Self { child, folder, host };
-        super::dovecot::await_listen(postfix.smtp(), &[postfix.log_path()]);
+        for address in [postfix.smtp(), postfix.smtp_proxied()] {
+            super::dovecot::await_listen(address, &[postfix.log_path()]);
+        }
         postfix
     }
 
     /// The SMTP port.
     pub fn smtp(&self) -> SocketAddr {
         self.host.port(1025)
+    }
+
+    /// An SMTP port where a PROXY protocol header comes first.
+    pub fn smtp_proxied(&self) -> SocketAddr {
+        self.host.port(2025)
     }
 
     /// What Postfix logged.
@@ -134,6 +140,7 @@ fn master_cf(host: Loopback) -> String {
     let ip = host.ip();
     format!(
         "{ip}:1025 inet n - n - - smtpd
+{ip}:2025 inet n - n - - smtpd -o smtpd_upstream_proxy_protocol=haproxy
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr

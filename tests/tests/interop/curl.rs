@@ -7,6 +7,7 @@ use gatepost_tests::on_both;
 use gatepost_tests::real::{run, run_with_input};
 
 use crate::front::Front;
+use crate::matrix::{Security, Spoken, record};
 
 /// curl as `alice`, trusting the proxy's certificate under the name `localhost`.
 fn curl(front: &Front, port: u16) -> Command {
@@ -38,11 +39,7 @@ on_both! {
             run(send.arg(format!("{scheme}://localhost:{port}/client.test"))
                 .args(["--mail-from", "a@b.test", "--mail-rcpt", "alice@example.test", "--upload-file"]).arg(&message));
         }
-        let end = std::time::Instant::now() + gatepost_tests::PATIENCE;
-        while front.postfix.log().matches("status=sent").count() < 3 {
-            assert!(std::time::Instant::now() < end, "{}", front.postfix.log());
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
+        front.await_mail("alice", 3);
         for (port, scheme, required) in [(1143, "imap", false), (1143, "imap", true), (1993, "imaps", false)] {
             let mut fetch = curl(&front, port);
             if required {
@@ -60,6 +57,11 @@ on_both! {
             assert!(text.contains("Subject: ") && text.contains("\r\n..leading dots\r\n") , "over {scheme} {port}: {}", &text[..200]);
         }
         assert!(front.postfix.log().contains("client="), "{}", front.postfix.log());
+        for security in Security::ALL {
+            for spoken in [Spoken::Imap, Spoken::Pop3, Spoken::Smtp] {
+                record(program, "curl", spoken, security);
+            }
+        }
     }
 
     fn s_client_speaks_tls_12_and_13(program: Program) {
@@ -82,6 +84,11 @@ on_both! {
                 let text = run_with_input(&mut command, &format!("{farewell}\n"));
                 assert!(text.contains("Verify return code: 0 (ok)"), "{version} {port}: {text}");
                 assert!(text.lines().any(|line| line == reply), "{version} {port}: {text}");
+            }
+        }
+        for security in [Security::StartTls, Security::Tls] {
+            for spoken in [Spoken::Imap, Spoken::Pop3, Spoken::Smtp] {
+                record(program, "openssl s_client", spoken, security);
             }
         }
     }

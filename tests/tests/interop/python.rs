@@ -4,14 +4,7 @@ use gatepost_tests::on_both;
 use gatepost_tests::real::python;
 
 use crate::front::Front;
-
-fn arguments(front: &Front) -> Vec<String> {
-    vec![
-        front.port(1).ip().to_string(),
-        front.password().to_owned(),
-        front.certificate().display().to_string(),
-    ]
-}
+use crate::matrix::{Security, Spoken, record};
 
 /// What all scripts begin with: the host, the password, a TLS context.
 const PREAMBLE: &str = r#"
@@ -21,10 +14,13 @@ context = ssl.create_default_context(cafile=certificate)
 context.check_hostname = False
 "#;
 
-/// Runs a script after the preamble.
+/// Runs a script after the preamble, with these further arguments; what it printed.
 #[track_caller]
-fn script(front: &Front, text: &str) {
-    python(&format!("{PREAMBLE}{text}"), &arguments(front));
+pub(crate) fn script(front: &Front, text: &str, more: &[String]) -> String {
+    let host = front.port(1).ip().to_string();
+    let certificate = front.certificate().display().to_string();
+    let first = [host, front.password().to_owned(), certificate];
+    python(&format!("{PREAMBLE}{text}"), &[&first, more].concat())
 }
 
 on_both! {
@@ -64,7 +60,10 @@ except imaplib.IMAP4.error as error:
     assert b"Invalid login or password" in error.args[0], error
 box.login("bob", password)
 use(box)
-"#);
+"#, &[]);
+        for security in Security::ALL {
+            record(program, "imaplib", Spoken::Imap, security);
+        }
         let log = front.proxy.await_log_count("client logged in", 4);
         assert!(!log.contains(front.password()), "a password in the log:\n{log}");
     }
@@ -124,7 +123,11 @@ try:
     raise SystemExit("a wrong password was accepted")
 except poplib.error_proto as error:
     assert b"Invalid login or password" in error.args[0], error
-"#);
+"#, &[]);
+        for security in Security::ALL {
+            record(program, "poplib", Spoken::Pop3, security);
+            record(program, "smtplib", Spoken::Smtp, security);
+        }
         // XCLIENT told Postfix who logged in.
         front.postfix.await_log("sasl_username=alice");
     }
