@@ -38,6 +38,7 @@ pub mod socket;
 mod start;
 mod supervisor;
 mod sys;
+mod title;
 mod variables;
 mod worker;
 

@@ -20,6 +20,9 @@ const HANDLED: [(Signal, Order); 8] = [
     (Signal::SIGCHLD, Order::Reap),
 ];
 
+/// Signals that would end the process if nobody looked after them, and mean nothing to us. They stay blocked.
+const UNHEARD: [Signal; 3] = [Signal::SIGALRM, Signal::SIGIO, Signal::SIGSYS];
+
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -59,7 +62,8 @@ impl Signals {
     /// `sigprocmask`'s and `signalfd`'s.
     pub(crate) fn open() -> nix::Result<Self> {
         let mask = SigSet::from_iter(HANDLED.map(|(signal, _)| signal));
-        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&mask), None)?;
+        let blocked = SigSet::from_iter(mask.iter().chain(UNHEARD));
+        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&blocked), None)?;
         Ok(Self(SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
     }
 

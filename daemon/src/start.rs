@@ -105,8 +105,9 @@ impl Starter {
             plan
         };
         let say = |log: &Log, level, message: &str| self.tell(log, level, message);
-        let (name, start, binary) = (self.program, self.start, &self.binary);
-        master::run(master::Program { name, binary, start, say: &say, load: &reload }, plan, inherited)
+        let Self { program: name, name: shown_name, start, ref binary } = *self;
+        let program = master::Program { name, shown_name, binary, start, say: &say, load: &reload };
+        master::run(program, plan, inherited)
     }
 
     /// `-t`: reads everything, and finds out what could keep it from being served, without leaving a trace.

@@ -8,7 +8,8 @@ use std::ffi::OsString;
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -140,6 +141,51 @@ pub(crate) fn set_priority(priority: i32) -> nix::Result<()> {
     Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, priority) }).map(drop)
 }
 
+/// Where the system finds the command line of this process, as `ps` shows it: address and length of the arguments and
+/// of the environment behind them. `None` where it does not say, and before [`claim_title`].
+static TITLE: OnceLock<Option<(usize, usize)>> = OnceLock::new();
+
+/// Makes the memory of the command line and of the environment free for [`set_title`]: the environment moves elsewhere.
+///
+/// # Panics
+/// If the process has a second thread, which might be reading the environment.
+pub(crate) fn claim_title() {
+    let is_valid = |name: &OsString| !name.is_empty() && !name.as_encoded_bytes().contains(&b'=');
+    let variables: Vec<_> = std::env::vars_os().filter(|(name, _)| is_valid(name)).collect();
+    // As long as it fails to say where, nothing is written.
+    let area = std::fs::read_to_string("/proc/self/stat").ok().and_then(|stat| title_area(&stat));
+    replace_environment(&variables);
+    let _: Result<(), _> = TITLE.set(area);
+}
+
+/// From the line of proc_pid_stat(5).
+fn title_area(stat: &str) -> Option<(usize, usize)> {
+    let (_, fields) = stat.rsplit_once(") ")?;
+    // The first of these is the third of the line; arg_start is the 48th.
+    let mut addresses = fields.split(' ').skip(45).map(|field| field.trim_end().parse::<usize>().ok());
+    let mut next = || addresses.next().flatten();
+    let (arguments, arguments_end, environment, environment_end) = (next()?, next()?, next()?, next()?);
+    let end = if environment == arguments_end { environment_end } else { arguments_end };
+    // One byte at least, and the NUL behind it.
+    let length = end.checked_sub(arguments).filter(|length| *length > 1)?;
+    (arguments > 0).then_some((arguments, length))
+}
+
+/// Makes `ps` show this text, cut where the memory of the command line and the environment ends.
+pub(crate) fn set_title(title: &str) {
+    let Some(Some((start, length))) = TITLE.get().copied() else { return };
+    let title = title.as_bytes();
+    let count = title.len().min(length - 1);
+    let area = ptr::with_exposed_provenance_mut::<u8>(start);
+    // SAFETY: the kernel put arguments and environment there, contiguous and writable, for the life of the process,
+    // and `count` is less than `length`. Nothing of ours refers to them: `claim_title` moved the environment, and the
+    // standard library copies arguments whenever it is asked. They stay C strings: all bytes behind the text are NUL.
+    unsafe {
+        ptr::copy_nonoverlapping(title.as_ptr(), area, count);
+        ptr::write_bytes(area.add(count), 0, length - count);
+    }
+}
+
 fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
 }
@@ -214,6 +260,21 @@ mod tests {
         let shared = Shared::new().expect("a page of memory");
         let copy = shared;
         assert_eq!([shared.next_connection(), copy.next_connection(), shared.next_connection()], [1, 2, 3]);
+    }
+
+    #[test]
+    fn the_command_line_is_found_in_the_status_of_the_process() {
+        let stat = std::fs::read_to_string("/proc/self/stat").expect("this process");
+        let (start, length) = title_area(&stat).expect("an area");
+        // The test may have any arguments, but a command line it has.
+        let shown = std::fs::read("/proc/self/cmdline").expect("this process");
+        assert!(length >= shown.len() && start > 0);
+        let fields = |addresses: &str| format!("1 (a) b) R {}{addresses}", "0 ".repeat(44));
+        assert_eq!(title_area(&fields("100 110 110 150 0")), Some((100, 50)));
+        assert_eq!(title_area(&fields("100 110 112 150 0")), Some((100, 10)));
+        for odd in ["0 0 0 0 0", "100 90 90 80 0", "100 101 200 300 0", "100 110", "a b c d"] {
+            assert_eq!(title_area(&fields(odd)), None, "{odd}");
+        }
     }
 
     #[test]

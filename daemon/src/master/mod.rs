@@ -32,6 +32,7 @@ use crate::runtime::Peer;
 use crate::signals::{Received, Signals};
 use crate::supervisor::{News, Supervisor};
 use crate::sys::{self, Shared};
+use crate::title::{self, Role};
 use crate::worker::Assignment;
 
 /// Runs one worker to its end: a program gives its runtime this way.
@@ -60,6 +61,8 @@ impl LoadError {
 pub(crate) struct Program<'a> {
     /// The name, for the log.
     pub(crate) name: &'static str,
+    /// The name that it shows, which may be nginx's.
+    pub(crate) shown_name: &'static str,
     /// How it was started.
     pub(crate) binary: &'a Binary,
     /// Runs a worker.
@@ -133,7 +136,8 @@ pub(crate) fn run(program: Program<'_>, plan: Plan, mut inherited: Inherited) ->
         return ExitCode::FAILURE;
     };
     let supervisor = Supervisor::from_environment();
-    let workers = Workers::new(program.start, shared, plan.is_daemon || upgrade.has_predecessor());
+    sys::claim_title();
+    let workers = Workers::new(program, shared, plan.is_daemon || upgrade.has_predecessor());
     let stage = Stage::Serving;
     let master =
         Master { plan, program, listening, names, workers, pid_file, signals, upgrade, supervisor, stage };
@@ -180,6 +184,7 @@ fn announce(program: &str, plan: &Plan) {
 
 impl Master<'_> {
     fn run(mut self) -> ExitCode {
+        title::show(self.program.shown_name, Role::Master(&self.program.binary.command_line()));
         self.note("start worker processes");
         self.start_workers();
         self.tell_ready();

@@ -2,7 +2,7 @@
 
 use gatepost_protocol::event::Level;
 
-use super::{Master, Stage, report_removal, wanted};
+use super::{Master, Stage, background, report_removal, wanted};
 use crate::listener;
 use crate::log::lines::error_text;
 use crate::pid::PidFile;
@@ -101,6 +101,12 @@ impl Master<'_> {
         for (path, error) in self.plan.log_files.reopen() {
             let message = format!("open() \"{}\" failed {}", path.display(), error_text(&error));
             self.plan.log.note(Level::Emerg, &message);
+        }
+        // Standard error of a daemon is the first of them.
+        if self.plan.is_daemon
+            && let Err(message) = background::redirect(&self.plan)
+        {
+            self.plan.log.note(Level::Alert, &message);
         }
         self.workers.pass_logs(&self.plan);
     }

@@ -42,6 +42,12 @@ impl Binary {
         Self { path: found.unwrap_or_else(|_| as_called.to_owned()), arguments }
     }
 
+    /// The command line as one text.
+    pub(super) fn command_line(&self) -> String {
+        let words: Vec<_> = self.arguments.iter().map(|word| word.to_string_lossy()).collect();
+        words.join(" ")
+    }
+
     /// Starts it on these sockets, with no variable of the environment but these and the one that names the sockets.
     fn spawn(&self, listening: &[Listening], environment: &[(OsString, OsString)]) -> io::Result<Pid> {
         // Copies that survive the exec. The master has one thread: nobody else starts a program meanwhile.

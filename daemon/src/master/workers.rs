@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{ForkResult, Pid};
 
 use super::ended::{Ended, FATAL};
-use super::{Start, place};
+use super::{Program, Start, place};
 use crate::channel;
 use crate::drive;
 use crate::listener::Listening;
@@ -21,6 +21,7 @@ use crate::log::lines::{errno_text, error_text};
 use crate::plan::Plan;
 use crate::runtime::Peer;
 use crate::sys::{self, Shared};
+use crate::title::{self, Role};
 use crate::worker::Assignment;
 
 /// A worker that lived for less is replaced only after this long.
@@ -29,6 +30,8 @@ const RESPAWN_PAUSE: Duration = Duration::from_secs(1);
 /// All workers, of all generations.
 pub(super) struct Workers {
     start: Start,
+    /// What `ps` shows of it.
+    name: &'static str,
     shared: Shared,
     /// Whether there is no terminal.
     is_daemon: bool,
@@ -50,8 +53,9 @@ struct Process {
 }
 
 impl Workers {
-    pub(super) fn new(start: Start, shared: Shared, is_daemon: bool) -> Self {
-        Self { start, shared, is_daemon, generation: 0, processes: Vec::new(), respawns: Vec::new() }
+    pub(super) fn new(program: Program<'_>, shared: Shared, is_daemon: bool) -> Self {
+        let Program { start, shown_name: name, .. } = program;
+        Self { start, name, shared, is_daemon, generation: 0, processes: Vec::new(), respawns: Vec::new() }
     }
 
     pub(super) fn is_daemon(&self) -> bool {
@@ -119,6 +123,9 @@ impl Workers {
     fn work(&self, plan: &Plan, listening: Vec<Listening>, process: Option<(usize, OwnedFd)>) -> i32 {
         let emerg = |message: &str| plan.log.note(Level::Emerg, message);
         sys::replace_environment(&plan.variables.select());
+        if process.is_some() {
+            title::show(self.name, Role::Worker);
+        }
         // Without a master it remains whoever started it.
         if let Some((number, _)) = process
             && let Err(message) = place::take(number, plan)
@@ -127,12 +134,28 @@ impl Workers {
             return FATAL;
         }
         let channel = process.map(|(_, channel)| channel);
-        match (self.start)(assignment(plan, listening, self.shared, channel, self.is_daemon)) {
+        match (self.start)(self.assignment(plan, listening, channel)) {
             Ok(()) => 0,
             Err(error) => {
                 emerg(&format!("worker cannot start {}", error_text(&error)));
                 FATAL
             }
+        }
+    }
+
+    fn assignment(&self, plan: &Plan, listening: Vec<Listening>, channel: Option<OwnedFd>) -> Assignment {
+        let inlets_of = |address: &Peer| plan.inlets.iter().find(|inlets| inlets.bind.address == *address);
+        let with_inlets = |Listening { address, socket }| Some((Rc::clone(inlets_of(&address)?), socket));
+        Assignment {
+            name: self.name,
+            listening: listening.into_iter().filter_map(with_inlets).collect(),
+            log: plan.log.clone(),
+            log_files: Rc::clone(&plan.log_files),
+            connections: plan.connections,
+            shutdown_timeout: plan.shutdown_timeout,
+            shared: self.shared,
+            channel,
+            is_daemon: self.is_daemon,
         }
     }
 
@@ -210,26 +233,5 @@ fn send(pid: Pid, signal: Signal, log: &Log) {
     {
         let message = format!("kill({pid}, {}) failed {}", signal as i32, errno_text(errno as i32));
         log.note(Level::Alert, &message);
-    }
-}
-
-fn assignment(
-    plan: &Plan,
-    listening: Vec<Listening>,
-    shared: Shared,
-    channel: Option<OwnedFd>,
-    is_daemon: bool,
-) -> Assignment {
-    let inlets_of = |address: &Peer| plan.inlets.iter().find(|inlets| inlets.bind.address == *address);
-    let with_inlets = |Listening { address, socket }| Some((Rc::clone(inlets_of(&address)?), socket));
-    Assignment {
-        listening: listening.into_iter().filter_map(with_inlets).collect(),
-        log: plan.log.clone(),
-        log_files: Rc::clone(&plan.log_files),
-        connections: plan.connections,
-        shutdown_timeout: plan.shutdown_timeout,
-        shared,
-        channel,
-        is_daemon,
     }
 }

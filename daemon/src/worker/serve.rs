@@ -23,10 +23,13 @@ use crate::sessions::Phase;
 use crate::signals::{Order, Received, Signals};
 use crate::slots::Slots;
 use crate::sys::Shared;
+use crate::title::{self, Role};
 
 /// What a worker process is to do: made by the master, inherited by the fork.
 #[derive(Debug)]
 pub struct Assignment {
+    /// What `ps` shows of the program.
+    pub(crate) name: &'static str,
     pub(crate) listening: Vec<(Rc<Inlets>, OwnedFd)>,
     /// The main log.
     pub(crate) log: Log,
@@ -93,6 +96,7 @@ impl Assignment {
                     Reaction::Nothing => {}
                     Reaction::Drain => {
                         accepting.clear();
+                        title::show(self.name, Role::Leaving);
                         worker.drain(self.shutdown_timeout);
                     }
                     // All sessions close at once, without a byte and without a line.

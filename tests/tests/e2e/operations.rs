@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use gatepost_protocol::config::Protocol;
 use gatepost_tests::{Client, Proxy, await_that, on_both};
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::setup::{Plan, Setup};
 
@@ -23,7 +24,44 @@ fn rename(setup: &Setup, name: &str) {
     fs::write(&file, text.replace("mx.example.test", name)).unwrap();
 }
 
+/// What `ps` shows of a process.
+fn title(pid: Pid) -> String {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8(line).unwrap().trim_end_matches('\0').to_owned()
+}
+
 on_both! {
+    fn signals_without_a_meaning_do_no_harm(program: Program) {
+        let setup = Plan::new(Protocol::Imap).start(program);
+        let worker = setup.proxy.await_workers(1)[0];
+        let mut client = logged_in(&setup);
+        for signal in [Signal::SIGALRM, Signal::SIGIO, Signal::SIGSYS, Signal::SIGPIPE] {
+            setup.proxy.signal(signal);
+            kill(worker, signal).unwrap();
+        }
+        for signal in [Signal::SIGHUP, Signal::SIGUSR2] {
+            kill(worker, signal).unwrap();
+        }
+        client.say("a2 NOOP", "echo a2 NOOP");
+        logged_in(&setup);
+        assert_eq!(setup.proxy.workers(), [worker]);
+    }
+
+    fn titles_tell_what_a_process_is(program: Program) {
+        let setup = Plan::new(Protocol::Imap).start(program);
+        let (master, worker) = (setup.proxy.pid(), setup.proxy.await_workers(1)[0]);
+        let (name, path) = (program.name(), program.path());
+        let expected = format!("{name}: master process {} -p {}", path.display(), setup.proxy.path().display());
+        assert!(title(master).starts_with(&expected), "{}", title(master));
+        let mut client = logged_in(&setup);
+        assert_eq!(title(worker), format!("{name}: worker process"));
+        setup.proxy.signal(Signal::SIGQUIT);
+        setup.proxy.await_log("gracefully shutting down");
+        await_that("another title", || title(worker) == format!("{name}: worker process is shutting down"));
+        client.finish();
+        client.expect_eof();
+    }
+
     fn reload_keeps_a_live_session(program: Program) {
         let setup = Plan::new(Protocol::Imap).start(program);
         let mut client = logged_in(&setup);

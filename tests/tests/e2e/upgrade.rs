@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -245,8 +246,13 @@ on_both! {
     fn a_new_program_gets_the_variables_that_are_listed(program: Program) {
         let setup = Upgrade::start(&program.path(), "worker_processes 1; env GIVEN=value; env PATH; env MISSING;");
         let daemon = &setup.daemon;
-        let new = setup.change_binary(daemon.await_master(None));
-        let environment = fs::read(format!("/proc/{new}/environ")).unwrap();
+        let (script, file) = (daemon.path().join("script"), daemon.path().join("environment"));
+        fs::write(&script, format!("#!/bin/sh\ncat /proc/$$/environ >{}\n", file.display())).unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
+        daemon.replace(&script);
+        kill(daemon.await_master(None), Signal::SIGUSR2).unwrap();
+        daemon.await_log(" exited with code 0", 1);
+        let environment = fs::read(file).unwrap();
         let variables: Vec<_> = environment.split(|byte| *byte == 0).filter(|variable| !variable.is_empty()).collect();
         let names = variables.iter().map(|variable| {
             let (name, value) = std::str::from_utf8(variable).unwrap().split_once('=').unwrap();
