@@ -103,6 +103,12 @@ impl Client {
         std::mem::take(&mut self.buffer)
     }
 
+    /// What still comes before the end, whether that is a proper one, one that TLS complains about, or a reset.
+    pub fn end(&mut self) -> String {
+        while self.arrival(PATIENCE).expect("an end") > 0 {}
+        String::from_utf8_lossy(&std::mem::take(&mut self.buffer)).into_owned()
+    }
+
     /// Expects the end of file and nothing before it.
     #[track_caller]
     pub fn expect_eof(&mut self) {
@@ -139,7 +145,8 @@ impl Client {
         std::mem::take(&mut self.buffer)
     }
 
-    fn socket(&self) -> &TcpStream {
+    /// The socket under it all.
+    pub fn socket(&self) -> &TcpStream {
         match &self.wire {
             Wire::Plain(stream) => stream,
             Wire::Tls(stream) => &stream.sock,

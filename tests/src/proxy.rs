@@ -39,8 +39,19 @@ impl Proxy {
         listens: &[SocketAddr],
     ) -> Self {
         Self::configure(&folder, main, mail);
+        Self::start_configured(program, folder, &[], listens)
+    }
+
+    /// Starts `program` with the configuration that is in the folder and these environment variables besides.
+    pub fn start_configured(
+        program: Program,
+        folder: TempDir,
+        environment: &[(&str, &str)],
+        listens: &[SocketAddr],
+    ) -> Self {
         let stderr = fs::File::create(folder.path().join("stderr")).unwrap();
         let child = command(program, folder.path())
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr)
@@ -56,7 +67,7 @@ impl Proxy {
     /// Writes the configuration file: foreground, log at info, then `main` and `mail {}`.
     pub fn configure(folder: &TempDir, main: &str, mail: &str) {
         let text = format!(
-            "daemon off;\npid gatepost.pid;\nerror_log error.log info;\n{main}\nevents {{ worker_connections 4096; }}\nmail {{\n{mail}\n}}\n"
+            "daemon off;\npid gatepost.pid;\nerror_log error.log info;\n{main}\nevents {{ worker_connections 16384; }}\nmail {{\n{mail}\n}}\n"
         );
         fs::write(folder.path().join("gatepost.conf"), text).unwrap();
     }

@@ -4,6 +4,7 @@
 
 mod certificates;
 mod command_line;
+mod faults;
 mod hostile;
 mod login;
 mod opening;
