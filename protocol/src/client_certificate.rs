@@ -157,6 +157,8 @@ impl ClientCertificate {
     }
 }
 
+impl std::error::Error for VerifyFailure {}
+
 impl fmt::Display for VerifyFailure {
     /// `18:self-signed certificate`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -318,7 +318,7 @@ impl Session {
             return;
         }
         let transport = match &self.core.server.tls {
-            Some(config) => Transport::server(config),
+            Some(config) => Transport::server(config).map_err(|error| error.to_string().into()),
             None => Err("no certificate is configured".into()),
         };
         match transport {

@@ -4,7 +4,10 @@
 //! the caller's buffer; what it sends it appends to the caller's buffer. Between two calls it keeps only the
 //! beginning of a record that has not arrived in full, and gives that memory back once the rest is there.
 
+mod client;
 mod client_hello;
+mod error;
+mod server;
 mod tls;
 
 #[cfg(test)]
@@ -16,8 +19,10 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use rustls::pki_types::CertificateDer;
 
-use self::tls::Tls;
-pub(crate) use self::tls::TlsError;
+pub use self::client::TlsClient;
+pub use self::error::{PeerFault, TlsError};
+use self::server::TlsServer;
+
 use crate::client_certificate::ClientFacts;
 
 /// Facts of an established TLS session with the client, as the auth request and the PROXY header show them.
@@ -39,8 +44,18 @@ pub struct TlsFacts {
 pub(crate) enum Transport {
     /// Wire bytes are the plaintext.
     Plain,
-    /// TLS, from its handshake on. Boxed: a plain leg is most of what a worker holds.
-    Tls(Box<Tls>),
+    /// TLS with the peer as the client, from its handshake on. Boxed: a plain leg is most of what a worker holds.
+    Server(Box<TlsServer>),
+}
+
+/// The same call in whichever role, or what holds in clear.
+macro_rules! under_tls {
+    ($this:ident, $tls:ident => $call:expr, $plain:expr) => {
+        match $this {
+            Self::Plain => $plain,
+            Self::Server($tls) => $call,
+        }
+    };
 }
 
 impl Transport {
@@ -56,11 +71,8 @@ impl Transport {
     ///
     /// # Errors
     /// The reason in words, where `config` cannot serve any client.
-    pub(crate) fn server(config: &Arc<rustls::ServerConfig>) -> Result<Self, Box<str>> {
-        match Tls::server(config) {
-            Ok(tls) => Ok(Self::Tls(Box::new(tls))),
-            Err(error) => Err(error.to_string().into_boxed_str()),
-        }
+    pub(crate) fn server(config: &Arc<rustls::ServerConfig>) -> Result<Self, TlsError> {
+        Ok(Self::Server(Box::new(TlsServer::new(config)?)))
     }
 
     /// Takes all of `wire`, which is overwritten. Plaintext goes to `plaintext`, piece by piece and in order; records
@@ -77,15 +89,12 @@ impl Transport {
         output: &mut BytesMut,
         plaintext: &mut dyn FnMut(&[u8]),
     ) -> Result<(), TlsError> {
-        match self {
-            Self::Plain => {
-                if !wire.is_empty() {
-                    plaintext(wire);
-                }
-                Ok(())
+        under_tls!(self, tls => tls.receive(wire, output, plaintext), {
+            if !wire.is_empty() {
+                plaintext(wire);
             }
-            Self::Tls(tls) => tls.receive(wire, output, plaintext),
-        }
+            Ok(())
+        })
     }
 
     /// Appends `plaintext` to `output`, under TLS in records of up to 16 KiB.
@@ -93,73 +102,58 @@ impl Transport {
     /// Not to be called while [`is_handshaking`](Self::is_handshaking). After [`close`](Self::close) or an error it
     /// does nothing.
     pub(crate) fn send(&mut self, plaintext: &[u8], output: &mut BytesMut) {
-        match self {
-            Self::Plain => output.extend_from_slice(plaintext),
-            Self::Tls(tls) => tls.send(plaintext, output),
-        }
+        under_tls!(self, tls => tls.send(plaintext, output), output.extend_from_slice(plaintext));
     }
 
     /// Says that we send no more: appends a close_notify, once. The peer's bytes are still received.
     pub(crate) fn close(&mut self, output: &mut BytesMut) {
-        match self {
-            Self::Plain => {}
-            Self::Tls(tls) => tls.close(output),
-        }
+        under_tls!(self, tls => tls.close(output), {});
     }
 
     /// Whether a TLS handshake has begun, or is awaited, and has not finished.
     pub(crate) fn is_handshaking(&self) -> bool {
-        match self {
-            Self::Plain => false,
-            Self::Tls(tls) => tls.is_handshaking(),
-        }
+        under_tls!(self, tls => tls.is_handshaking(), false)
     }
 
     /// Whether a TLS handshake has finished.
     pub(crate) fn is_secured(&self) -> bool {
-        match self {
-            Self::Plain => false,
-            Self::Tls(tls) => !tls.is_handshaking(),
-        }
+        under_tls!(self, tls => !tls.is_handshaking(), false)
     }
 
     /// Whether wire bytes are the plaintext.
     pub(crate) fn is_plain(&self) -> bool {
         match self {
             Self::Plain => true,
-            Self::Tls(_) => false,
+            Self::Server(_) => false,
         }
     }
 
     /// Whether the peer sent a close_notify. An end of file without one may be a truncation.
     pub(crate) fn is_closed_by_peer(&self) -> bool {
-        match self {
-            Self::Plain => false,
-            Self::Tls(tls) => tls.is_closed_by_peer(),
-        }
+        under_tls!(self, tls => tls.is_closed_by_peer(), false)
     }
 
     /// The chain that the client presented, in this connection or in the one whose session it resumes.
     pub(crate) fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
         match self {
+            Self::Server(tls) => tls.peer_certificates(),
             Self::Plain => None,
-            Self::Tls(tls) => tls.peer_certificates(),
         }
     }
 
-    /// Whether the handshake resumed an earlier session.
+    /// Whether the client's handshake resumed an earlier session.
     pub(crate) fn is_resumed(&self) -> bool {
         match self {
+            Self::Server(tls) => tls.is_resumed(),
             Self::Plain => false,
-            Self::Tls(tls) => tls.is_resumed(),
         }
     }
 
     /// What was negotiated, once the handshake has finished; of the client itself, nothing yet.
     pub(crate) fn facts(&self) -> Option<TlsFacts> {
         match self {
+            Self::Server(tls) => tls.facts(),
             Self::Plain => None,
-            Self::Tls(tls) => tls.facts(),
         }
     }
 }
@@ -168,7 +162,7 @@ impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Plain => f.write_str("Plain"),
-            Self::Tls(tls) => tls.fmt(f),
+            Self::Server(tls) => tls.fmt(f),
         }
     }
 }

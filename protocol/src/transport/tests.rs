@@ -12,10 +12,10 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Suppor
 
 use super::*;
 
-const BOTH: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
+pub(super) const BOTH: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
 /// A server configuration with ALPN `imap`, and a client configuration that trusts it.
-fn configs(version: &'static SupportedProtocolVersion) -> (Arc<ServerConfig>, ClientConfig) {
+pub(super) fn configs(version: &'static SupportedProtocolVersion) -> (Arc<ServerConfig>, ClientConfig) {
     let certified = rcgen::generate_simple_self_signed(["mail.example".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
     let certificate: CertificateDer<'static> = certified.cert.into();
@@ -124,7 +124,7 @@ impl Pair {
     fn held_memory(&self) -> usize {
         match &self.transport {
             Transport::Plain => 0,
-            Transport::Tls(tls) => tls.pending_capacity(),
+            Transport::Server(tls) => tls.pending_capacity(),
         }
     }
 }

@@ -2,28 +2,46 @@
 
 use std::fmt;
 use std::mem;
-use std::sync::Arc;
+use std::ops::DerefMut;
 
 use bytes::BytesMut;
-use rustls::pki_types::CertificateDer;
+use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
+    ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedConnectionCommon, UnbufferedStatus,
+    WriteTraffic,
 };
-use rustls::{CipherSuite, Error, HandshakeKind, InvalidMessage, PeerIncompatible, ProtocolVersion};
+use rustls::{CipherSuite, Error, InvalidMessage};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::TlsFacts;
-use super::client_hello::{ClientHello, Progress};
+use super::error::TlsError;
 
-/// One TLS connection in the role of the server.
-///
-/// The client's role would differ in the type of `connection` only; it comes with TLS towards backends.
-pub(crate) struct Tls {
-    connection: UnbufferedServerConnection,
-    /// Reads the server name while the ClientHello arrives.
-    hello: Option<Box<ClientHello>>,
-    server_name: Option<Box<str>>,
+/// What rustls's connections in the two roles have in common but for the name.
+pub(super) trait Connection: DerefMut<Target = UnbufferedConnectionCommon<Self::Data>> {
+    type Data;
+
+    fn process<'c, 'i>(&'c mut self, bytes: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
+}
+
+impl Connection for UnbufferedServerConnection {
+    type Data = ServerConnectionData;
+
+    fn process<'c, 'i>(&'c mut self, bytes: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(bytes)
+    }
+}
+
+impl Connection for UnbufferedClientConnection {
+    type Data = ClientConnectionData;
+
+    fn process<'c, 'i>(&'c mut self, bytes: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(bytes)
+    }
+}
+
+/// One TLS connection, in either role.
+pub(super) struct Tls<C> {
+    connection: C,
     /// Input that rustls is not done with; empty, without memory of its own, between two whole records.
     pending: Vec<u8>,
     /// How many bytes at the front of `pending` are whole records that rustls has read and will look at again: parts
@@ -36,18 +54,14 @@ pub(crate) struct Tls {
     closed_by_peer: bool,
 }
 
-impl Tls {
-    pub(super) fn server(config: &Arc<rustls::ServerConfig>) -> Result<Self, Error> {
-        Ok(Self {
-            connection: UnbufferedServerConnection::new(Arc::clone(config))?,
-            hello: Some(Box::default()),
-            server_name: None,
-            pending: Vec::new(),
-            held: 0,
-            deaf: false,
-            mute: false,
-            closed_by_peer: false,
-        })
+impl<C: Connection> Tls<C> {
+    pub(super) fn new(connection: C) -> Self {
+        Self { connection, pending: Vec::new(), held: 0, deaf: false, mute: false, closed_by_peer: false }
+    }
+
+    /// Appends what our side says first; nothing where that is the peer's to do.
+    pub(super) fn start(&mut self, output: &mut BytesMut) -> Result<(), TlsError> {
+        self.process(&mut [], output, &mut |_| {}).map(drop)
     }
 
     pub(super) fn receive(
@@ -56,7 +70,6 @@ impl Tls {
         output: &mut BytesMut,
         plaintext: &mut dyn FnMut(&[u8]),
     ) -> Result<(), TlsError> {
-        self.read_server_name(wire);
         let start = output.len();
         let result = self.receive_records(wire, output, plaintext);
         if self.mute {
@@ -127,7 +140,7 @@ impl Tls {
     ) -> Result<usize, TlsError> {
         let mut done = 0;
         loop {
-            let UnbufferedStatus { discard, state } = self.connection.process_tls_records(&mut bytes[done..]);
+            let UnbufferedStatus { discard, state } = self.connection.process(&mut bytes[done..]);
             done += discard;
             match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
@@ -149,7 +162,7 @@ impl Tls {
                 }
                 Ok(ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_)) => return Ok(done),
                 Ok(ConnectionState::Closed) => return Ok(bytes.len()),
-                // Early data is off in every configuration (`max_early_data_size` is zero).
+                // Early data is off in every configuration (`max_early_data_size` is zero, `enable_early_data` false).
                 Ok(ConnectionState::ReadEarlyData(_) | _) => {
                     return Err(TlsError(Error::General("unexpected state".into())));
                 }
@@ -164,7 +177,7 @@ impl Tls {
     /// Appends what rustls queued before it failed. `bytes` is what it failed on: it may still point into them.
     fn encode_alerts(&mut self, mut bytes: &mut [u8], output: &mut BytesMut) {
         while self.connection.wants_write() {
-            let UnbufferedStatus { discard, state } = self.connection.process_tls_records(bytes);
+            let UnbufferedStatus { discard, state } = self.connection.process(bytes);
             let Ok(ConnectionState::EncodeTlsData(data)) = state else {
                 return;
             };
@@ -215,14 +228,14 @@ impl Tls {
     fn write(
         &mut self,
         output: &mut BytesMut,
-        write: impl FnOnce(WriteTraffic<'_, ServerConnectionData>, &mut BytesMut) -> bool,
+        write: impl FnOnce(WriteTraffic<'_, C::Data>, &mut BytesMut) -> bool,
     ) {
         if self.mute || self.is_handshaking() {
             return;
         }
         loop {
             // The bytes are those rustls has seen before: it may still point into them.
-            let UnbufferedStatus { discard, state } = self.connection.process_tls_records(&mut self.pending);
+            let UnbufferedStatus { discard, state } = self.connection.process(&mut self.pending);
             debug_assert_eq!(discard, 0, "input was left over");
             match state {
                 Ok(ConnectionState::EncodeTlsData(data)) => encode(data, output),
@@ -253,27 +266,8 @@ impl Tls {
         self.closed_by_peer
     }
 
-    pub(super) fn facts(&self) -> Option<TlsFacts> {
-        if self.is_handshaking() {
-            return None;
-        }
-        // rustls speaks no other version.
-        let is_tls13 = self.connection.protocol_version()? == ProtocolVersion::TLSv1_3;
-        Some(TlsFacts {
-            protocol: if is_tls13 { "TLSv1.3" } else { "TLSv1.2" },
-            cipher: openssl_name(self.connection.negotiated_cipher_suite()?.suite()),
-            server_name: self.server_name.clone(),
-            alpn: self.connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into()),
-            client: None,
-        })
-    }
-
-    pub(super) fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
-        self.connection.peer_certificates()
-    }
-
-    pub(super) fn is_resumed(&self) -> bool {
-        self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
+    pub(super) fn connection(&self) -> &C {
+        &self.connection
     }
 
     /// Bytes of memory that unfinished input occupies.
@@ -281,18 +275,9 @@ impl Tls {
     pub(super) fn pending_capacity(&self) -> usize {
         self.pending.capacity()
     }
-
-    fn read_server_name(&mut self, wire: &[u8]) {
-        if let Some(hello) = &mut self.hello
-            && let Progress::Done(name) = hello.read(wire)
-        {
-            self.server_name = name;
-            self.hello = None;
-        }
-    }
 }
 
-impl fmt::Debug for Tls {
+impl<C: Connection> fmt::Debug for Tls<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tls")
             .field("handshaking", &self.is_handshaking())
@@ -303,38 +288,8 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// Why TLS failed on a leg. Prints as the reason the log shows: OpenSSL's words for the faults that are common and
-/// that log filters look for, else those of rustls.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct TlsError(Error);
-
-impl fmt::Display for TlsError {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all other errors speak for themselves")]
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Error::InvalidMessage(
-                InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
-            ) => f.write_str("wrong version number"),
-            Error::PeerIncompatible(
-                PeerIncompatible::ServerDoesNotSupportTls12Or13
-                | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
-                | PeerIncompatible::SupportedVersionsExtensionRequired
-                | PeerIncompatible::Tls12NotOffered
-                | PeerIncompatible::Tls12NotOfferedOrEnabled,
-            ) => f.write_str("unsupported protocol"),
-            Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon) => {
-                f.write_str("no shared cipher")
-            }
-            Error::NoApplicationProtocol => f.write_str("no application protocol"),
-            other => other.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for TlsError {}
-
 /// Appends one record that rustls made.
-fn encode(mut data: EncodeTlsData<'_, ServerConnectionData>, output: &mut BytesMut) {
+fn encode<D>(mut data: EncodeTlsData<'_, D>, output: &mut BytesMut) {
     let start = output.len();
     if let Err(EncodeError::InsufficientSize(size)) = data.encode(&mut []) {
         output.resize(start + size.required_size, 0);
@@ -362,7 +317,7 @@ fn record_length(bytes: &[u8]) -> Option<usize> {
 }
 
 /// OpenSSL's name of a cipher suite; the RFC's for one that is not in the table.
-fn openssl_name(suite: CipherSuite) -> &'static str {
+pub(super) fn openssl_name(suite: CipherSuite) -> &'static str {
     let known = OPENSSL_NAMES.iter().find(|(known, _)| *known == suite);
     known.map(|(_, name)| *name).or_else(|| suite.as_str()).unwrap_or("unknown")
 }
