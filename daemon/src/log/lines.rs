@@ -70,10 +70,10 @@ pub(crate) fn level(event: &Event) -> Level {
         | Event::InvalidCredentials
         | Event::LoginRefused(_)
         | Event::BackendRefused { passed: true, .. }
-        | Event::NoXclient { fatal: false }
         | Event::LoggedIn
         | Event::Done
         | Event::ShutdownTimedOut => Level::Info,
+        Event::NoXclient { fatal: false } => Level::Warn,
         Event::BrokenProxyHeader(header) if header.is_empty() => Level::Info,
         Event::BrokenProxyHeader(_)
         | Event::UnknownProxyVersion(_)
