@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
@@ -145,6 +146,11 @@ impl Client {
         std::mem::take(&mut self.buffer)
     }
 
+    /// The address it connected from.
+    pub fn address(&self) -> SocketAddr {
+        self.socket().local_addr().unwrap()
+    }
+
     /// The socket under it all.
     pub fn socket(&self) -> &TcpStream {
         match &self.wire {
@@ -163,6 +169,12 @@ impl Client {
                 stream.sock.shutdown(Shutdown::Write).unwrap();
             }
         }
+    }
+
+    /// Resets the connection: the peer reads an error instead of an end of file.
+    pub fn reset(self) {
+        let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+        setsockopt(self.socket(), sockopt::Linger, &linger).unwrap();
     }
 
     /// The socket under a connection in clear, for tests that read and write at the same time.

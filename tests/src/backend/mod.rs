@@ -50,6 +50,8 @@ pub struct Behaviour {
     pub capabilities: Vec<String>,
     /// Whether a PROXY header comes first: version 1 is recorded as the first line.
     pub proxy_header: bool,
+    /// Instead of a login dialogue: the first at once, each further one when another line has come.
+    pub script: Option<Vec<Vec<u8>>>,
 }
 
 /// What one connection to the mock said.
@@ -138,6 +140,9 @@ impl Conversation {
         if behaviour.proxy_header {
             self.line()?;
         }
+        if let Some(replies) = &behaviour.script {
+            return self.recite(replies);
+        }
         match protocol {
             Protocol::Imap => imap::login(self, behaviour)?,
             Protocol::Pop3 => pop3::login(self, behaviour)?,
@@ -147,6 +152,16 @@ impl Conversation {
             After::Echo => self.echo(),
             After::Exchange(bytes) => self.exchange(Arc::clone(bytes)),
         }
+    }
+
+    fn recite(&mut self, replies: &[Vec<u8>]) -> Talk<()> {
+        for (index, reply) in replies.iter().enumerate() {
+            if index > 0 {
+                self.line()?;
+            }
+            self.reader.get_mut().write_all(reply)?;
+        }
+        self.echo()
     }
 
     /// Answers the credentials as the behaviour says: `accepted`, or what stands instead.

@@ -63,6 +63,16 @@ impl Nginx {
         }
     }
 
+    /// Ends it, without waiting for sessions.
+    pub fn quit(&mut self) {
+        kill(self.pid(), Signal::SIGQUIT).unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).expect("process ids are small"))
+    }
+
     /// The error log so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()
@@ -75,8 +85,10 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        let pid = i32::try_from(self.child.id()).expect("process ids are small");
-        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        if self.child.try_wait().ok().flatten().is_some() {
+            return;
+        }
+        let _ = kill(self.pid(), Signal::SIGTERM);
         let _ = self.child.wait();
     }
 }

@@ -1,9 +1,9 @@
 //! Makes equal what must vary between two runs: the address of the run, challenges, the client's port.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 
 /// One line or text, with the varying parts replaced by words.
-pub(crate) fn text(text: &str, host: Ipv4Addr) -> String {
+pub(crate) fn text(text: &str, host: IpAddr) -> String {
     let text = text.replace(&host.to_string(), "HOST");
     let mut out = String::new();
     for word in text.split_inclusive([' ', '\r', '\n']) {
@@ -13,6 +13,47 @@ pub(crate) fn text(text: &str, host: Ipv4Addr) -> String {
         out.push_str(ending);
     }
     proxy_ports(&out)
+}
+
+/// The sessions on a listener in the log's order: each client, and the lines about it as `[LEVEL] TEXT`. `names` are what
+/// lines call the other addresses.
+pub(crate) fn session_logs(
+    log: &str,
+    listen: SocketAddr,
+    names: &[(SocketAddr, &str)],
+) -> Vec<(SocketAddr, Vec<String>)> {
+    let lines = || log.lines().filter_map(LogLine::parse);
+    let of_session = |first: LogLine<'_>| {
+        let client = first.text.strip_prefix("client ")?.strip_suffix(&format!(" connected to {listen}"))?;
+        let own = lines().filter(|line| line.connection == first.connection);
+        let normalise = |line: LogLine<'_>| {
+            let mut line = format!("{} {}", line.level, line.text).replace(&format!("{client} "), "CLIENT ");
+            for (address, name) in names {
+                line = line.replace(&address.to_string(), name);
+            }
+            text(&line.replace(&listen.to_string(), "LISTEN"), listen.ip())
+        };
+        Some((client.parse().ok()?, own.map(normalise).collect()))
+    };
+    lines().filter_map(of_session).collect()
+}
+
+/// A line about a connection: `YYYY/MM/DD HH:MM:SS [LEVEL] PID#TID: *CID TEXT`.
+struct LogLine<'a> {
+    level: &'a str,
+    connection: &'a str,
+    text: &'a str,
+}
+
+impl<'a> LogLine<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let (_day, rest) = line.split_once(' ')?;
+        let (_time, rest) = rest.split_once(' ')?;
+        let (level, rest) = rest.split_once(' ')?;
+        let (_process, rest) = rest.split_once(": ")?;
+        let (connection, text) = rest.split_once(' ')?;
+        connection.starts_with('*').then_some(Self { level, connection, text })
+    }
 }
 
 /// A challenge `<R.T@NAME>`, in clear or in base64.
@@ -65,9 +106,23 @@ fn proxy_ports(text: &str) -> String {
 
 #[test]
 fn challenges_and_ports_become_equal() {
-    let host = Ipv4Addr::new(127, 1, 2, 3);
+    let host = IpAddr::from([127, 1, 2, 3]);
     assert_eq!(text("+OK POP3 ready <12.34@mx.test>\r\n", host), "+OK POP3 ready <R.T@mx.test>\r\n");
     assert_eq!(text("+ PDEyLjM0QG14LnRlc3Q+\r\n", host), "+ base64(<R.T@mx.test>)\r\n");
     assert_eq!(text("+ VXNlcm5hbWU6\r\n", host), "+ VXNlcm5hbWU6\r\n");
     assert_eq!(text("PROXY TCP4 127.1.2.3 127.1.2.3 40000 10001", host), "PROXY TCP4 HOST HOST PORT PORT");
+}
+
+#[test]
+fn lines_of_a_session_are_told_from_others() {
+    let log = "2026/11/27 17:00:00 [notice] 7#7: using the \"epoll\" event method\n\
+        2026/11/27 17:00:00 [info] 7#0: *1 client 127.0.0.1:9 connected to 127.1.2.3:143\n\
+        2026/11/27 17:00:00 [info] 7#0: *2 client 127.0.0.1:9 connected to 127.1.2.3:144\n\
+        2026/11/27 17:00:01 [error] 7#0: *1 auth http server 127.1.2.3:80 did not, server: 127.1.2.3:143\n";
+    let address = |port| SocketAddr::from(([127, 1, 2, 3], port));
+    let own =
+        ["[info] client CLIENT connected to LISTEN", "[error] auth http server AUTH did not, server: LISTEN"];
+    let client = SocketAddr::from(([127, 0, 0, 1], 9));
+    let sessions = session_logs(log, address(143), &[(address(80), "AUTH")]);
+    assert_eq!(sessions, [(client, own.map(str::to_owned).to_vec())]);
 }

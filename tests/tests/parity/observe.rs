@@ -11,6 +11,7 @@ use gatepost_protocol::config::Protocol;
 use gatepost_tests::backend::Backend;
 use gatepost_tests::real::Nginx;
 use gatepost_tests::{AuthAnswer, AuthServer, Certificate, Client, Loopback, PATIENCE, Program, Proxy};
+use nix::sys::signal::Signal;
 use rustls::ClientConfig;
 
 use super::normal;
@@ -38,6 +39,8 @@ pub(crate) struct Observation {
     pub(crate) requests: Vec<Vec<String>>,
     /// What each connection to the backend brought: the login line by line, then the rest.
     pub(crate) backend: Vec<Vec<String>>,
+    /// The session's lines in the error log, at level info: level and text.
+    pub(crate) log: Vec<String>,
 }
 
 /// A transcript in one form of delivery.
@@ -78,14 +81,12 @@ pub(crate) fn observe(subject: Subject, protocol: Protocol, transcripts: &[Trans
     }
     let listens: Vec<_> = stages.iter().map(|stage| stage.listen).collect();
     // PROXY protocol listeners take the connection that asks whether they listen for one without a header: harmless.
-    let _running = match subject {
-        Subject::Nginx => Running::Nginx { _process: Nginx::start(folder, &mail, &listens) },
-        Subject::Gatepost(program) => {
-            Running::Gatepost { _process: Proxy::start(program, folder, &mail, &listens) }
-        }
+    let running = match subject {
+        Subject::Nginx => Running::Nginx(Nginx::start(folder, &mail, &listens)),
+        Subject::Gatepost(program) => Running::Gatepost(Proxy::start(program, folder, &mail, &listens)),
     };
     let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<Observations>> = Mutex::new(vec![Vec::new(); stages.len()]);
+    let results: Mutex<Vec<Vec<Session>>> = Mutex::new((0..stages.len()).map(|_| Vec::new()).collect());
     thread::scope(|scope| {
         for _ in 0..SESSIONS {
             scope.spawn(|| {
@@ -99,12 +100,55 @@ pub(crate) fn observe(subject: Subject, protocol: Protocol, transcripts: &[Trans
             });
         }
     });
-    results.into_inner().unwrap()
+    let log = running.end();
+    let sessions = results.into_inner().unwrap();
+    let with_log = |(sessions, stage): (Vec<Session>, &Stage<'_>)| {
+        let names = [(stage.auth.address(), "AUTH"), (stage.backend.address(), "BACKEND")];
+        let mut logs = normal::session_logs(&log, stage.listen, &names);
+        // The first asked whether anybody listens; its port may have come again.
+        logs.remove(0);
+        sessions.into_iter().map(|session| session.with_log(&mut logs)).collect()
+    };
+    sessions.into_iter().zip(&stages).map(with_log).collect()
 }
 
 enum Running {
-    Nginx { _process: Nginx },
-    Gatepost { _process: Proxy },
+    Nginx(Nginx),
+    Gatepost(Proxy),
+}
+
+impl Running {
+    /// Ends the proxy, so that its log is complete, and returns the log.
+    fn end(self) -> String {
+        match self {
+            Self::Nginx(mut nginx) => {
+                nginx.quit();
+                nginx.log()
+            }
+            Self::Gatepost(mut proxy) => {
+                proxy.signal(Signal::SIGQUIT);
+                proxy.await_exit();
+                proxy.log()
+            }
+        }
+    }
+}
+
+/// One session as its peers saw it; the log is read when all are over.
+struct Session {
+    delivery: Delivery,
+    /// Tells the session's lines from others.
+    client: SocketAddr,
+    seen: Observation,
+}
+
+impl Session {
+    /// Takes the first of the logs that is of this client: a port may come again.
+    fn with_log(self, logs: &mut Vec<(SocketAddr, Vec<String>)>) -> (Delivery, Observation) {
+        let own = logs.iter().position(|(client, _)| *client == self.client);
+        let log = own.map(|index| logs.remove(index).1).unwrap_or_default();
+        (self.delivery, Observation { log, ..self.seen })
+    }
 }
 
 /// The peers of one transcript.
@@ -152,22 +196,24 @@ impl<'a> Stage<'a> {
         text
     }
 
-    fn run_all(&self) -> Observations {
-        let mut seen = vec![(Delivery::Whole, self.run(Delivery::Whole))];
+    fn run_all(&self) -> Vec<Session> {
+        let mut seen = vec![self.run(Delivery::Whole)];
         if !self.transcript.whole_only {
-            seen.push((Delivery::Bytes, self.run(Delivery::Bytes)));
+            seen.push(self.run(Delivery::Bytes));
         }
         seen
     }
 
-    fn run(&self, delivery: Delivery) -> Observation {
+    fn run(&self, delivery: Delivery) -> Session {
         let (old_requests, old_records) = (self.auth.requests().len(), self.backend.records().len());
         self.answered.store(0, Ordering::SeqCst);
-        let (client, closed, missed) = self.play(delivery);
+        let client = Client::connect(self.listen);
+        let address = client.address();
+        let (client, closed, missed) = self.play(client, delivery);
         let requests = self.auth.requests().split_off(old_requests);
         let backend = self.backend_since(old_records);
-        let normalise = |text: &str| normal::text(text, self.host.ip());
-        Observation {
+        let normalise = |text: &str| normal::text(text, self.host.ip().into());
+        let seen = Observation {
             client: normalise(&String::from_utf8_lossy(&client)),
             closed,
             missed,
@@ -179,18 +225,19 @@ impl<'a> Stage<'a> {
                 .into_iter()
                 .map(|lines| lines.iter().map(|line| normalise(line)).collect())
                 .collect(),
-        }
+            log: Vec::new(),
+        };
+        Session { delivery, client: address, seen }
     }
 
     /// Plays the client's part: what came, whether the proxy closed first, and whether a line was missed.
-    fn play(&self, delivery: Delivery) -> (Vec<u8>, bool, bool) {
-        let mut client = Client::connect(self.listen);
+    fn play(&self, mut client: Client, delivery: Delivery) -> (Vec<u8>, bool, bool) {
         let mut steps = self.transcript.steps.iter().peekable();
         if steps.next_if(|step| matches!(step, Step::StartTls)).is_some() {
             client = client.start_tls(self.tls);
         }
-        let sends_proxy_header = self.transcript.listen.contains("proxy_protocol");
-        let mut expected = usize::from(!sends_proxy_header);
+        let speaks_first = self.transcript.early || self.transcript.listen.contains("proxy_protocol");
+        let mut expected = usize::from(!speaks_first);
         let mut received = Vec::new();
         await_lines(&mut client, &received, expected);
         for step in steps {
@@ -210,13 +257,23 @@ impl<'a> Stage<'a> {
                     received.append(&mut client.take());
                     client = client.start_tls(self.tls);
                 }
+                Step::Finish => {
+                    client.finish();
+                    await_end(&mut client);
+                }
+                Step::Wait => await_end(&mut client),
+                Step::Reset => {
+                    received.append(&mut client.take());
+                    client.reset();
+                    return (received, false, false);
+                }
             }
         }
         let closed = settle(&mut client);
         let missed = lines(&received) + lines(client.unread()) < expected;
         if !closed {
             client.finish();
-            while client.arrival(PATIENCE).is_some_and(|count| count > 0) {}
+            await_end(&mut client);
         }
         received.append(&mut client.take());
         (received, closed, missed)
@@ -254,10 +311,15 @@ fn render(answer: &Answer, backend: SocketAddr) -> AuthAnswer {
             lines.iter().fold(AuthAnswer::accept(backend), |all, line| all.with(&fill(line)))
         }
         Answer::Headers(lines) => AuthAnswer::Headers(lines.iter().map(fill).collect()),
+        Answer::Silence => AuthAnswer::Silence,
         Answer::Raw(bytes) => {
             AuthAnswer::Raw(fill(&String::from_utf8_lossy(bytes).into_owned()).into_bytes())
         }
     }
+}
+
+fn await_end(client: &mut Client) {
+    while client.arrival(PATIENCE).is_some_and(|count| count > 0) {}
 }
 
 /// Waits until this many lines have come in all; `false` at the end.

@@ -7,28 +7,42 @@
 //! differs: AREA            the row of docs/differences.md that names the difference
 //! newer: REASON            the difference is between Debian's nginx and the nginx that gatepost follows
 //! says: TEXT               gatepost's bytes to the client hold this; only beside a difference
+//! logs: AREA               like `differs`, about the lines in the error log
+//! logs newer: REASON       like `newer`, about the lines in the error log
+//! log: TEXT                the lines of gatepost's log hold this
 //! whole                    not run in single bytes
+//! early                    the client does not wait for a greeting
 //! config: DIRECTIVES       for the server block
 //! listen: PARAMETERS       of its listen directive
-//! auth: accept | refuse TEXT | headers | raw BYTES      the next answer of the auth server; the last one repeats
+//! auth: accept | refuse TEXT | headers | raw BYTES | silence      the next answer of the auth server; the last one repeats
 //! auth+: HEADER LINE       added to that answer; {ip} and {port} are the backend's
-//! backend: refuse TEXT | greet TEXT | close | offer CAPABILITY | proxy header
+//! backend: refuse TEXT | greet TEXT | close | silence | offer CAPABILITY | proxy header
+//! backend: script BYTES    instead of a dialogue: said at once; a further one is said when one more line has come
+//! backend: exchange BYTES  after the login it says this and closes, reading on
 //! C: LINE                  the client sends this and CRLF, then waits for one line (`C3:` for three, `C0:` for none)
 //! B: BYTES                 the same without CRLF, waiting for none unless a number says so
 //! TLS                      TLS begins; as the first step, before the greeting
+//! FIN                      the client closes its sending direction and reads on
+//! WAIT                     the client waits for the proxy to close
+//! RST                      the client resets the connection
 //! ```
 //!
 //! `\r`, `\n`, `\t`, `\0`, `\\` and `\xHH` stand for bytes; `\*N{...}` repeats what is in the braces N times.
 
-use gatepost_tests::backend::{Behaviour, Login};
+use gatepost_tests::backend::{After, Behaviour, Login};
 
 /// What one client, auth server and backend do in one session.
 #[derive(Debug, Default)]
 pub(crate) struct Transcript {
     pub(crate) name: String,
     pub(crate) difference: Option<Difference>,
+    pub(crate) log_difference: Option<Difference>,
+    /// What gatepost's log must hold.
+    pub(crate) logs: Vec<String>,
     pub(crate) says: Vec<String>,
     pub(crate) whole_only: bool,
+    /// Whether the client speaks before the greeting.
+    pub(crate) early: bool,
     pub(crate) directives: String,
     pub(crate) listen: String,
     pub(crate) answers: Vec<Answer>,
@@ -54,6 +68,8 @@ pub(crate) enum Answer {
     Headers(Vec<String>),
     /// Bytes as they are.
     Raw(Vec<u8>),
+    /// None.
+    Silence,
 }
 
 /// What the client does.
@@ -63,6 +79,12 @@ pub(crate) enum Step {
     Send { bytes: Vec<u8>, lines: usize },
     /// Begin TLS.
     StartTls,
+    /// Close the sending direction.
+    Finish,
+    /// Wait for the proxy to close.
+    Wait,
+    /// Reset the connection.
+    Reset,
 }
 
 /// Reads a file of transcripts.
@@ -91,8 +113,12 @@ impl Transcript {
         match key {
             "differs" => self.difference = Some(Difference::Row(value.to_owned())),
             "newer" => self.difference = Some(Difference::Newer),
+            "logs" => self.log_difference = Some(Difference::Row(value.to_owned())),
+            "logs newer" => self.log_difference = Some(Difference::Newer),
+            "log" => self.logs.push(value.to_owned()),
             "says" => self.says.push(value.to_owned()),
             "whole" => self.whole_only = true,
+            "early" => self.early = true,
             "config" => self.directives.push_str(value),
             "listen" => value.clone_into(&mut self.listen),
             "auth" => self.answers.push(answer(value)?),
@@ -100,10 +126,13 @@ impl Transcript {
                 Answer::Accept(lines) | Answer::Headers(lines) => {
                     lines.push(String::from_utf8_lossy(&unescape(value)).into_owned())
                 }
-                Answer::Raw(_) => return None,
+                Answer::Raw(_) | Answer::Silence => return None,
             },
             "backend" => self.read_backend(value)?,
             "TLS" => self.steps.push(Step::StartTls),
+            "FIN" => self.steps.push(Step::Finish),
+            "WAIT" => self.steps.push(Step::Wait),
+            "RST" => self.steps.push(Step::Reset),
             _ => self.steps.push(send(key, value)?),
         }
         Some(())
@@ -115,6 +144,9 @@ impl Transcript {
             "refuse" => self.behaviour.login = Login::Refuse(argument.to_owned()),
             "greet" => self.behaviour.login = Login::Greet(argument.to_owned()),
             "close" => self.behaviour.login = Login::Close,
+            "silence" => self.behaviour.login = Login::Silence,
+            "script" => self.behaviour.script.get_or_insert_default().push(unescape(argument)),
+            "exchange" => self.behaviour.after = After::Exchange(unescape(argument).into()),
             "offer" => self.behaviour.capabilities.push(argument.to_owned()),
             "proxy" => self.behaviour.proxy_header = true,
             _ => return None,
@@ -130,6 +162,7 @@ fn answer(value: &str) -> Option<Answer> {
         "refuse" => Answer::Headers(vec![format!("Auth-Status: {argument}")]),
         "headers" => Answer::Headers(Vec::new()),
         "raw" => Answer::Raw(unescape(argument)),
+        "silence" => Answer::Silence,
         _ => return None,
     })
 }
