@@ -50,6 +50,8 @@ struct Run {
     backend: Leg,
     is_plain: bool,
     said: Said,
+    /// Whether the worker has been told to stop.
+    is_stopping: bool,
 }
 
 enum Stage {
@@ -80,6 +82,7 @@ impl Run {
             backend: Leg::default(),
             is_plain: listener.server.tls.is_none(),
             said: Said::default(),
+            is_stopping: false,
         };
         run.settle(&out);
         for step in steps {
@@ -103,11 +106,15 @@ impl Run {
             Step::BackendEof => {}
             Step::ClientFailure => self.fail(Side::Client, SocketFailure::Receive(Errno(104))),
             Step::BackendFailure => self.fail(Side::Backend, SocketFailure::Send(Errno(32))),
-            Step::Shutdown => self.change(|stage, now, out| match stage {
-                Stage::Login(session) => session.handle_shutdown(now, out),
-                Stage::Relay(relay) => relay.handle_shutdown_timeout(),
-                Stage::Between => {}
-            }),
+            Step::Shutdown => {
+                let is_again = std::mem::replace(&mut self.is_stopping, true);
+                self.change(|stage, now, out| match stage {
+                    Stage::Login(session) if is_again => session.handle_shutdown_timeout(out),
+                    Stage::Login(session) => session.handle_shutdown(now, out),
+                    Stage::Relay(relay) => relay.handle_shutdown_timeout(),
+                    Stage::Between => {}
+                });
+            }
         }
     }
 

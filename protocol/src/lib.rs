@@ -26,7 +26,8 @@
 //! 2. Make one change: [`handle_input`](Session::handle_input) with what was read, or
 //!    [`handle_eof`](Session::handle_eof), [`handle_failure`](Session::handle_failure),
 //!    [`handle_completion`](Session::handle_completion), [`handle_deadline`](Session::handle_deadline),
-//!    [`handle_shutdown`](Session::handle_shutdown). All lend an [`Output`](action::Output).
+//!    [`handle_shutdown`](Session::handle_shutdown), [`handle_shutdown_timeout`](Session::handle_shutdown_timeout).
+//!    All lend an [`Output`](action::Output).
 //! 3. Write what is in the output, and clear it. What a socket does not take is the caller's to keep; until it is gone,
 //!    read neither that leg nor the other.
 //! 4. Call [`poll_action`](Session::poll_action) until it returns `None`, and do what each [`Action`](action::Action)

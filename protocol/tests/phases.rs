@@ -260,6 +260,57 @@ fn a_stopping_worker_lets_logins_finish() {
 }
 
 #[test]
+fn the_patience_of_a_stopping_worker_ends_in_every_phase() {
+    let timed_out = "! log ShutdownTimedOut while in auth state";
+    check(
+        &listener(smtp(StartTls::Off)),
+        &format!(
+            "S: 220 mx.example ESMTP ready
+            > expire
+            {timed_out}
+            S: 421 4.3.2 mx.example shutting down
+            ! close client
+            ! finish"
+        ),
+    );
+    check(
+        &listener(imap(StartTls::Off)),
+        "
+        S: * OK IMAP4 ready
+        C: a1 LOGIN joe secret
+        ! authenticate 1 plain joe secret
+        > shutdown
+        > expire
+        ! log ShutdownTimedOut while in http auth state
+        ! cancel
+        S: a1 NO [UNAVAILABLE] internal server error
+        S: * BYE internal server error
+        ! close client
+        ! finish
+        ",
+    );
+    check(
+        &listener(pop3(StartTls::Off)),
+        "
+        S: +OK POP3 ready
+        C: USER joe
+        S: +OK
+        C: PASS x
+        ! authenticate 1 plain joe x
+        > accepted 127.0.0.1:1100
+        ! connect 127.0.0.1:1100
+        > connected
+        > expire
+        ! log ShutdownTimedOut while reading response from upstream
+        S: -ERR internal server error
+        ! close client
+        ! close backend
+        ! finish
+        ",
+    );
+}
+
+#[test]
 fn max_errors_ends_the_session() {
     check(
         &listener(Server { max_errors: 2, ..pop3(StartTls::Off) }),

@@ -60,8 +60,8 @@ impl Engine for Session {
     fn handle_phase(&mut self, phase: Phase, now: Instant, out: &mut Output) {
         match phase {
             Phase::Draining => self.handle_shutdown(now, out),
-            // A login that is still running is bounded by its own deadlines.
-            Phase::Open | Phase::Expired => {}
+            Phase::Expired => self.handle_shutdown_timeout(out),
+            Phase::Open => {}
         }
     }
 

@@ -179,6 +179,9 @@ mod tests {
         bench.fake.turn();
         bench.service.drain();
         bench.fake.turn();
+        // Both were heard a moment ago and might have been about to log in.
+        bench.fake.advance(Duration::from_secs(5));
+        bench.fake.turn();
         idle.bring(b"");
         bench.fake.turn();
         assert!(idle.0.borrow().is_shut_down && !client.0.borrow().is_shut_down);

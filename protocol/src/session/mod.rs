@@ -142,6 +142,14 @@ impl Session {
         self.settle(out);
     }
 
+    /// The worker's patience ends (`worker_shutdown_timeout`): close, whatever goes on. A session that has asked for its
+    /// [`Relay`] leaves that to it.
+    pub fn handle_shutdown_timeout(&mut self, out: &mut Output) {
+        self.core.actions.begin_change();
+        self.advance(Phase::on_shutdown_timeout);
+        self.settle(out);
+    }
+
     /// The next thing to do, until `None`.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.core.actions.poll()

@@ -246,4 +246,19 @@ impl Phase {
             | Self::Closed => self,
         }
     }
+    /// The worker stops now.
+    pub(super) fn on_shutdown_timeout(self, core: &mut Core) -> Self {
+        if matches!(self, Self::Relaying(_) | Self::Closed) {
+            return self;
+        }
+        core.log(Event::ShutdownTimedOut);
+        if matches!(
+            self,
+            Self::Authenticating(_) | Self::Sleeping(_) | Self::Connecting(_) | Self::LoggingIn(_)
+        ) {
+            // The command that waits for its answer gets one.
+            return core.internal_error();
+        }
+        self.on_shutdown(core)
+    }
 }

@@ -119,6 +119,14 @@ impl Driver {
         });
     }
 
+    /// Has the worker's patience end.
+    pub fn expire(&mut self) {
+        self.change(|stage, _, out| match stage {
+            Stage::Login(session) => session.handle_shutdown_timeout(out),
+            Stage::Relay(_) | Stage::Between => {}
+        });
+    }
+
     /// Lets time pass, calling `handle_deadline` whenever one is reached.
     pub fn wait(&mut self, time: Duration) {
         let end = self.now + time;

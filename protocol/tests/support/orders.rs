@@ -38,6 +38,7 @@ pub fn order(order: &str, driver: &mut Driver) {
         "reset" => driver.failure(side(argument), SocketFailure::Receive(Errno(104))),
         "sleep" => driver.wait(seconds(argument)),
         "shutdown" => driver.shut_down(),
+        "expire" => driver.expire(),
         _ => panic!("unknown order {order:?}"),
     }
 }

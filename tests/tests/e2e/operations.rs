@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpStream;
 
 use gatepost_protocol::config::Protocol;
-use gatepost_tests::{Client, Proxy, await_that, on_both};
+use gatepost_tests::{AuthAnswer, Client, Proxy, await_that, on_both};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -136,6 +136,29 @@ on_both! {
         client.expect_eof();
         assert_eq!(setup.proxy.await_exit().code(), Some(0));
         assert!(!setup.proxy.path().join("gatepost.pid").exists(), "the pid file is removed");
+    }
+
+    fn patience_with_a_stopping_worker_ends_in_every_phase(program: Program) {
+        let mut setup = Plan::new(Protocol::Imap)
+            .main("worker_processes 1; worker_shutdown_timeout 1s;")
+            .rule(|request, backend| match request.header("Auth-User") {
+                Some("alice") => AuthAnswer::accept(backend),
+                _ => AuthAnswer::Silence,
+            })
+            .start(program);
+        let mut relayed = logged_in(&setup);
+        let mut waiting = setup.client();
+        waiting.send("a1 LOGIN bob sesame\r\n");
+        await_that("the auth server is asked", || setup.auth.requests().len() == 2);
+        setup.proxy.signal(Signal::SIGQUIT);
+        waiting.expect("a1 NO [UNAVAILABLE] internal server error");
+        waiting.expect("* BYE internal server error");
+        waiting.expect_eof();
+        relayed.expect_eof();
+        let log = setup.proxy.await_log_count("shutdown timeout while ", 2);
+        assert!(log.contains("shutdown timeout while proxying, client: "), "{log}");
+        assert!(log.contains("shutdown timeout while in http auth state, client: "), "{log}");
+        assert_eq!(setup.proxy.await_exit().code(), Some(0));
     }
 
     fn term_stops_at_once(program: Program) {

@@ -23,13 +23,21 @@ pub(crate) struct Plan {
     behaviour: Behaviour,
     listen: &'static str,
     directives: String,
+    main: &'static str,
     rule: Option<Rule>,
 }
 
 impl Plan {
     /// Everybody is accepted and sent to a mock backend that accepts.
     pub(crate) fn new(protocol: Protocol) -> Self {
-        Self { protocol, behaviour: Behaviour::default(), listen: "", directives: String::new(), rule: None }
+        Self {
+            protocol,
+            behaviour: Behaviour::default(),
+            listen: "",
+            directives: String::new(),
+            main: "worker_processes 1;",
+            rule: None,
+        }
     }
 
     pub(crate) fn behaviour(mut self, behaviour: Behaviour) -> Self {
@@ -46,6 +54,12 @@ impl Plan {
     /// Adds directives to the `server` block.
     pub(crate) fn directives(mut self, directives: &str) -> Self {
         self.directives.push_str(directives);
+        self
+    }
+
+    /// Directives of the main level instead of `worker_processes 1;`.
+    pub(crate) fn main(mut self, directives: &'static str) -> Self {
+        self.main = directives;
         self
     }
 
@@ -73,7 +87,7 @@ impl Plan {
             self.protocol,
             self.directives
         );
-        let proxy = Proxy::start(program, Proxy::folder(), &mail, &[listen]);
+        let proxy = Proxy::start_with(program, Proxy::folder(), self.main, &mail, &[listen]);
         Setup { proxy, auth, backend, listen }
     }
 }
