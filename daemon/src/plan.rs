@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) workers: usize,
     /// `worker_connections`.
     pub(crate) connections: usize,
+    /// `accept_mutex_delay`.
+    pub(crate) accept_pause: Duration,
     pub(crate) open_files: Option<u64>,
     pub(crate) core_size: Option<u64>,
     pub(crate) shutdown_timeout: Option<Duration>,
@@ -73,6 +75,7 @@ impl Plan {
             pid_path: main.pid,
             workers: main.worker_processes,
             connections: main.worker_connections,
+            accept_pause: main.accept_mutex_delay,
             open_files: main.worker_rlimit_nofile,
             core_size: main.worker_rlimit_core,
             shutdown_timeout: main.worker_shutdown_timeout,

@@ -32,7 +32,7 @@ pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Waits until it is so.
 #[track_caller]
-pub fn await_that(what: &str, is_so: impl Fn() -> bool) {
+pub fn await_that(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = std::time::Instant::now() + PATIENCE;
     while !is_so() {
         assert!(std::time::Instant::now() < end, "never: {what}");

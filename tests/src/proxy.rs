@@ -64,10 +64,12 @@ impl Proxy {
         proxy
     }
 
-    /// Writes the configuration file: foreground, log at info, then `main` and `mail {}`.
+    /// Writes the configuration file: foreground, log at info, then `main` and `mail {}`. Without `events {}` in `main`
+    /// there are slots for all that a test may want.
     pub fn configure(folder: &TempDir, main: &str, mail: &str) {
+        let events = if main.contains("events {") { "" } else { "events { worker_connections 4096; }" };
         let text = format!(
-            "daemon off;\npid gatepost.pid;\nerror_log error.log info;\n{main}\nevents {{ worker_connections 16384; }}\nmail {{\n{mail}\n}}\n"
+            "daemon off;\npid gatepost.pid;\nerror_log error.log info;\n{main}\n{events}\nmail {{\n{mail}\n}}\n"
         );
         fs::write(folder.path().join("gatepost.conf"), text).unwrap();
     }

@@ -39,6 +39,7 @@ pub(super) struct MainBlock {
 #[derive(Clone, Debug, Default)]
 pub(super) struct EventsBlock {
     pub(super) worker_connections: Option<usize>,
+    pub(super) accept_mutex_delay: Option<Duration>,
     seen: Vec<String>,
 }
 
@@ -103,7 +104,9 @@ const IGNORED_TABLE: &[Directive] = &[
 
 const EVENTS_TABLE: &[Directive] = &[
     Directive::one("accept_mutex", EVENTS, ignore_flag),
-    Directive::one("accept_mutex_delay", EVENTS, ignore_time),
+    Directive::one("accept_mutex_delay", EVENTS, |reader, words| {
+        once(&mut reader.events.get_or_insert_default().accept_mutex_delay, words.time_ms())
+    }),
     Directive::one("debug_connection", EVENTS, |reader, words| {
         reader.warn_once(&words.name, "\"debug_connection\" is ignored");
         Ok(())

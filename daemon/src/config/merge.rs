@@ -28,6 +28,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const UNEQUAL_MASKS: &str = "the number of \"worker_processes\" is not equal to the number of \
     \"worker_cpu_affinity\" masks, using last mask for remaining worker processes";
+const ACCEPT_MUTEX_DELAY: Duration = Duration::from_millis(500);
 const DEFAULT_CONNECTIONS: usize = 512;
 
 /// A server that is complete but for the main level's logs, which may come later in the file.
@@ -247,6 +248,7 @@ impl Reader<'_> {
             master_process: main.master_process.unwrap_or(true),
             worker_processes: workers,
             worker_connections: connections,
+            accept_mutex_delay: events.accept_mutex_delay.unwrap_or(ACCEPT_MUTEX_DELAY),
             worker_rlimit_nofile: main.worker_rlimit_nofile,
             worker_rlimit_core: main.worker_rlimit_core,
             worker_shutdown_timeout: main.worker_shutdown_timeout,

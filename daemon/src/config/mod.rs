@@ -70,6 +70,8 @@ pub struct Main {
     pub worker_processes: usize,
     /// `worker_connections`: sockets that one worker may have, listening ones included.
     pub worker_connections: usize,
+    /// `accept_mutex_delay`: the pause after the system ran out of descriptors.
+    pub accept_mutex_delay: Duration,
     /// `worker_rlimit_nofile`.
     pub worker_rlimit_nofile: Option<u64>,
     /// `worker_rlimit_core`, in bytes.

@@ -152,6 +152,7 @@ impl Workers {
             log: plan.log.clone(),
             log_files: Rc::clone(&plan.log_files),
             connections: plan.connections,
+            accept_pause: plan.accept_pause,
             shutdown_timeout: plan.shutdown_timeout,
             shared: self.shared,
             channel,

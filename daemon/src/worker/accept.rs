@@ -21,14 +21,17 @@ use crate::log::lines::{error_text, no_slots};
 use crate::runtime::{System, Watch};
 use crate::sys;
 
-/// The pause after the system ran out of descriptors: closing sessions give some back.
-const PAUSE: Duration = Duration::from_millis(500);
-
 /// Clients that one wake-up may accept before the worker's sessions have their turn.
 const CLIENTS_PER_WAKEUP: u64 = 16;
 
-/// Accepts clients of one listening socket for as long as it is polled.
-pub(super) async fn run<R: System>(worker: Rc<Worker<R>>, inlets: Rc<Inlets>, listener: R::Watch) {
+/// Accepts clients of one listening socket for as long as it is polled. It pauses where the system refuses to give
+/// descriptors: closing sessions give some back.
+pub(super) async fn run<R: System>(
+    worker: Rc<Worker<R>>,
+    inlets: Rc<Inlets>,
+    listener: R::Watch,
+    pause: Duration,
+) {
     for accepted in 1.. {
         if accepted % CLIENTS_PER_WAKEUP == 0 {
             yield_now().await;
@@ -44,7 +47,7 @@ pub(super) async fn run<R: System>(worker: Rc<Worker<R>>, inlets: Rc<Inlets>, li
                 let message = format!("accept4() failed {}", error_text(&error));
                 inlets.own().log.write(worker.runtime.wall_clock(), level, None, &message);
                 if level != Level::Error {
-                    worker.sleep(PAUSE).await;
+                    worker.sleep(pause).await;
                 }
             }
         }

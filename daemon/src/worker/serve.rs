@@ -35,6 +35,8 @@ pub struct Assignment {
     pub(crate) log: Log,
     pub(crate) log_files: Rc<LogFiles>,
     pub(crate) connections: usize,
+    /// For how long nobody is accepted once descriptors have run out.
+    pub(crate) accept_pause: Duration,
     pub(crate) shutdown_timeout: Option<Duration>,
     pub(crate) shared: Shared,
     /// To the master; `None` without one.
@@ -87,7 +89,7 @@ impl Assignment {
         let mut accepting = Vec::<Task>::new();
         for (inlets, socket) in self.listening {
             let listener = worker.runtime.watch(socket)?;
-            accepting.push(Box::pin(accept::run(Rc::clone(&worker), inlets, listener)));
+            accepting.push(Box::pin(accept::run(Rc::clone(&worker), inlets, listener, self.accept_pause)));
         }
         loop {
             let notice = next_notice(&worker, &notices, &mut watching, &mut accepting).await;

@@ -3,8 +3,10 @@
 use std::fs;
 
 use gatepost_protocol::config::Protocol;
-use gatepost_tests::{Loopback, Proxy, on_both};
+use gatepost_tests::{Client, Loopback, PATIENCE, Proxy, await_that, on_both};
 use nix::unistd::Pid;
+
+use crate::setup::{Plan, Setup};
 
 /// A proxy whose main level is this, and its listener.
 fn start(program: gatepost_tests::Program, main: &str) -> Proxy {
@@ -21,6 +23,17 @@ fn status(pid: Pid, field: &str) -> String {
     line.unwrap().trim_start_matches(':').trim().to_owned()
 }
 
+/// A client that was given a slot, its greeting read: others may not have given theirs back yet.
+fn admitted(setup: &Setup) -> Client {
+    loop {
+        let mut client = setup.connect();
+        if client.arrival(PATIENCE).expect("a greeting, or the end") > 0 {
+            client.line();
+            return client;
+        }
+    }
+}
+
 on_both! {
     fn processors_priority_and_limits_are_as_configured(program: Program) {
         let proxy = start(
@@ -30,11 +43,11 @@ on_both! {
         );
         proxy.await_log("sched_setaffinity(): using cpu #0");
         let worker = proxy.await_workers(1)[0];
-        gatepost_tests::await_that("a worker on processor 0", || status(worker, "Cpus_allowed_list") == "0");
+        await_that("a worker on processor 0", || status(worker, "Cpus_allowed_list") == "0");
         let stat = fs::read_to_string(format!("/proc/{worker}/stat")).unwrap();
         // Field 19 of proc(5); the name in brackets is the second.
         assert_eq!(stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16), Some("5"));
-        gatepost_tests::await_that("a worker in its folder", || {
+        await_that("a worker in its folder", || {
             fs::read_link(format!("/proc/{worker}/cwd")).unwrap() == *"/"
         });
         let limits = fs::read_to_string(format!("/proc/{worker}/limits")).unwrap();
@@ -44,6 +57,42 @@ on_both! {
         };
         assert_eq!(limit("Max open files"), ["5000", "5000"]);
         assert_eq!(limit("Max core file size"), ["1048576", "1048576"]);
+    }
+
+    fn connections_run_out_and_come_back(program: Program) {
+        // One slot for the listener, one for the master.
+        let setup = Plan::new(Protocol::Imap).main("worker_processes 1; events { worker_connections 4; }").start(program);
+        let (mut first, mut second) = (admitted(&setup), admitted(&setup));
+        let mut third = setup.connect();
+        third.expect_eof();
+        let log = setup.proxy.await_log("4 worker_connections are not enough");
+        let alert = log.lines().find(|line| line.contains("not enough")).unwrap();
+        assert!(alert.contains(" [alert] ") && alert.ends_with("#0: 4 worker_connections are not enough"), "{alert}");
+        first.say("a1 LOGIN alice sesame", "a1 NO [UNAVAILABLE] Temporary authentication failure");
+        let log = setup.proxy.await_log("not enough while in http auth state, client: ");
+        assert!(log.lines().any(|line| line.contains(" [alert] ") && line.contains(": *") && line.contains("login: \"alice\"")), "{log}");
+        second.send("a1 LOGOUT\r\n");
+        second.rest();
+        // The slot comes back once the socket is closed for good.
+        let mut tags = 2..;
+        await_that("a login", || {
+            let tag = tags.next().unwrap();
+            first.send(format!("a{tag} LOGIN alice sesame\r\n"));
+            first.line() == format!("a{tag} OK logged in")
+        });
+        first.say("b NOOP", "echo b NOOP");
+    }
+
+    fn descriptors_run_out_and_come_back(program: Program) {
+        let setup = Plan::new(Protocol::Imap)
+            .main("worker_processes 1; worker_rlimit_nofile 40; events { accept_mutex_delay 10ms; worker_connections 64; }")
+            .start(program);
+        let clients: Vec<_> = (0..50).map(|_| setup.connect()).collect();
+        let log = setup.proxy.await_log_count("accept4() failed (24: Too many open files)", 2);
+        assert!(log.lines().any(|line| line.contains(" [crit] ") && line.ends_with("#0: accept4() failed (24: Too many open files)")), "{log}");
+        drop(clients);
+        let mut client = admitted(&setup);
+        client.say("a1 LOGIN alice sesame", "a1 OK logged in");
     }
 
     fn a_worker_that_cannot_work_is_not_replaced(program: Program) {

@@ -11,6 +11,7 @@ fn defaults() {
     assert!(config.binds.is_empty() && main.account.is_none() && main.environment.is_empty());
     assert!(main.daemon && main.master_process);
     assert_eq!((main.worker_processes, main.worker_connections), (1, 512));
+    assert_eq!(main.accept_mutex_delay, Duration::from_millis(500));
     assert_eq!(main.pid, Path::new("/logs/nginx.pid"));
     assert_eq!((main.worker_rlimit_nofile, main.worker_rlimit_core), (None, None));
     assert_eq!((main.worker_shutdown_timeout, main.working_directory.clone()), (None, None));
@@ -28,11 +29,12 @@ fn values() {
     let main = good(
         "daemon off; master_process OFF; worker_processes 3; worker_rlimit_nofile 4096; worker_rlimit_core 1g;
          worker_shutdown_timeout 10s; working_directory /tmp; pid /run/x.pid; env A=b=c; env TZ;
-         events { worker_connections 100; }",
+         events { worker_connections 100; accept_mutex_delay 2s; }",
     )
     .main;
     assert!(!main.daemon && !main.master_process);
     assert_eq!((main.worker_processes, main.worker_connections), (3, 100));
+    assert_eq!(main.accept_mutex_delay, Duration::from_secs(2));
     assert_eq!((main.worker_rlimit_nofile, main.worker_rlimit_core), (Some(4096), Some(1 << 30)));
     assert_eq!(main.worker_shutdown_timeout, Some(Duration::from_secs(10)));
     assert_eq!(main.working_directory.as_deref(), Some(Path::new("/tmp")));
@@ -98,7 +100,7 @@ fn what_has_no_effect_is_accepted() {
     let silent = "lock_file x; timer_resolution 100ms; pcre_jit on;
         thread_pool a threads=2; ssl_object_cache_inheritable on; quic_bpf on; debug_points stop;
         google_perftools_profiles x;
-        events { use epoll; multi_accept on; accept_mutex on; accept_mutex_delay 1s; epoll_events 9;
+        events { use epoll; multi_accept on; accept_mutex on; epoll_events 9;
                  worker_aio_requests 9; }";
     assert_eq!(warnings(silent), [""; 0]);
     assert_eq!(
