@@ -5,6 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatepost_protocol::config::Network;
+
 use crate::config::{self, Affinity, Bind, Config, Listen, LogTarget, LogTo, MailServer};
 use crate::inlet::{AuthServer, Inlet, Inlets};
 use crate::log::lines::error_text;
@@ -28,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) connections: usize,
     /// `accept_mutex_delay`.
     pub(crate) accept_pause: Duration,
+    /// `debug_connection`.
+    pub(crate) debug_connections: Rc<[Network]>,
     pub(crate) open_files: Option<u64>,
     pub(crate) core_size: Option<u64>,
     pub(crate) shutdown_timeout: Option<Duration>,
@@ -76,6 +80,7 @@ impl Plan {
             workers: main.worker_processes,
             connections: main.worker_connections,
             accept_pause: main.accept_mutex_delay,
+            debug_connections: main.debug_connections.into(),
             open_files: main.worker_rlimit_nofile,
             core_size: main.worker_rlimit_core,
             shutdown_timeout: main.worker_shutdown_timeout,

@@ -126,7 +126,7 @@ pub enum ProxyProtocol {
     V2,
 }
 
-/// One `set_real_ip_from`.
+/// Peers that a directive like `set_real_ip_from` means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
     /// Addresses that share the first `prefix` bits.

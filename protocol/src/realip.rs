@@ -12,29 +12,32 @@ pub(crate) fn real_client(
     header: &ProxyAddresses,
     trusted: &[Network],
 ) -> Option<ClientAddr> {
-    if !trusted.iter().any(|network| contains(network, peer)) {
+    if !trusted.iter().any(|network| network.contains(peer)) {
         return None;
     }
     let source: IpAddr = header.source.parse().ok()?;
     Some(ClientAddr::Inet(SocketAddr::new(source, header.source_port)))
 }
 
-fn contains(network: &Network, peer: &ClientAddr) -> bool {
-    match (network, peer) {
-        (Network::Unix, ClientAddr::Unix) => true,
-        (Network::Inet { address, prefix }, ClientAddr::Inet(peer)) => {
-            // A dual-stack listener shows IPv4 peers as `::ffff:a.b.c.d`; an IPv4 network means them too.
-            match (address, peer.ip().to_canonical()) {
-                (IpAddr::V4(network), IpAddr::V4(peer)) => {
-                    share_prefix(u32::from(*network).into(), u32::from(peer).into(), *prefix, 32)
+impl Network {
+    /// Whether a peer is in the network. An IPv4 network also means peers that a dual-stack listener shows as
+    /// `::ffff:a.b.c.d`.
+    pub fn contains(&self, peer: &ClientAddr) -> bool {
+        match (self, peer) {
+            (Self::Unix, ClientAddr::Unix) => true,
+            (Self::Inet { address, prefix }, ClientAddr::Inet(peer)) => {
+                match (address, peer.ip().to_canonical()) {
+                    (IpAddr::V4(network), IpAddr::V4(peer)) => {
+                        share_prefix(u32::from(*network).into(), u32::from(peer).into(), *prefix, 32)
+                    }
+                    (IpAddr::V6(network), IpAddr::V6(peer)) => {
+                        share_prefix(u128::from(*network), u128::from(peer), *prefix, 128)
+                    }
+                    (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
                 }
-                (IpAddr::V6(network), IpAddr::V6(peer)) => {
-                    share_prefix(u128::from(*network), u128::from(peer), *prefix, 128)
-                }
-                (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
             }
+            (Self::Unix, ClientAddr::Inet(_)) | (Self::Inet { .. }, ClientAddr::Unix) => false,
         }
-        (Network::Unix, ClientAddr::Inet(_)) | (Network::Inet { .. }, ClientAddr::Unix) => false,
     }
 }
 
@@ -83,11 +86,11 @@ mod tests {
             ("::1/128", "[::2]:9", false),
         ];
         for (trusted, peer, expected) in table {
-            assert_eq!(contains(&network(trusted), &inet(peer)), expected, "{trusted} {peer}");
+            assert_eq!(network(trusted).contains(&inet(peer)), expected, "{trusted} {peer}");
         }
-        assert!(contains(&Network::Unix, &ClientAddr::Unix));
-        assert!(!contains(&Network::Unix, &inet("127.0.0.1:9")));
-        assert!(!contains(&network("0.0.0.0/0"), &ClientAddr::Unix));
+        assert!(Network::Unix.contains(&ClientAddr::Unix));
+        assert!(!Network::Unix.contains(&inet("127.0.0.1:9")));
+        assert!(!network("0.0.0.0/0").contains(&ClientAddr::Unix));
     }
 
     #[test]

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gatepost_protocol::config::Network;
+
 use super::affinity::Affinity;
 use super::directive::{ANYWHERE, Context, Directive, EVENTS, LOGGED, MAIN, MANY, Words, choose, once};
 use super::environment::Account;
 use super::error::Fault;
 use super::reader::Reader;
-use super::{log_target, value};
+use super::{log_target, network, value};
 use crate::config::LogTarget;
 
 pub(super) const TABLES: &[&[Directive]] = &[MAIN_TABLE, IGNORED_TABLE, EVENTS_TABLE];
@@ -40,6 +42,7 @@ pub(super) struct MainBlock {
 pub(super) struct EventsBlock {
     pub(super) worker_connections: Option<usize>,
     pub(super) accept_mutex_delay: Option<Duration>,
+    pub(super) debug_connections: Vec<Network>,
     seen: Vec<String>,
 }
 
@@ -108,7 +111,8 @@ const EVENTS_TABLE: &[Directive] = &[
         once(&mut reader.events.get_or_insert_default().accept_mutex_delay, words.time_ms())
     }),
     Directive::one("debug_connection", EVENTS, |reader, words| {
-        reader.warn_once(&words.name, "\"debug_connection\" is ignored");
+        let networks = network::read(reader, words)?;
+        reader.events.get_or_insert_default().debug_connections.extend(networks);
         Ok(())
     }),
     Directive::one("epoll_events", EVENTS, ignore_number),

@@ -249,6 +249,7 @@ impl Reader<'_> {
             worker_processes: workers,
             worker_connections: connections,
             accept_mutex_delay: events.accept_mutex_delay.unwrap_or(ACCEPT_MUTEX_DELAY),
+            debug_connections: events.debug_connections,
             worker_rlimit_nofile: main.worker_rlimit_nofile,
             worker_rlimit_core: main.worker_rlimit_core,
             worker_shutdown_timeout: main.worker_shutdown_timeout,

@@ -25,6 +25,7 @@ mod log_target;
 mod mail;
 mod main_block;
 mod merge;
+mod network;
 mod reader;
 mod value;
 
@@ -36,7 +37,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_protocol::config::{Listener, Server};
+use gatepost_protocol::config::{Listener, Network, Server};
 use gatepost_protocol::dns;
 
 pub use self::affinity::Affinity;
@@ -72,6 +73,8 @@ pub struct Main {
     pub worker_connections: usize,
     /// `accept_mutex_delay`: the pause after the system ran out of descriptors.
     pub accept_mutex_delay: Duration,
+    /// `debug_connection`: clients whose sessions are logged with all details, whatever the levels.
+    pub debug_connections: Vec<Network>,
     /// `worker_rlimit_nofile`.
     pub worker_rlimit_nofile: Option<u64>,
     /// `worker_rlimit_core`, in bytes.

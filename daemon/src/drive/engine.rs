@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use gatepost_protocol::action::{Action, Completion, Output, Side};
-use gatepost_protocol::event::LogContext;
-use gatepost_protocol::relay::Relay;
+use gatepost_protocol::event::{LogContext, Stage};
+use gatepost_protocol::relay::{Relay, Traffic};
 use gatepost_protocol::session::{Session, SocketFailure};
 
 use crate::sessions::Phase;
@@ -25,6 +25,9 @@ pub(super) trait Engine: Unpin + 'static {
     fn poll_deadline(&self) -> Option<Instant>;
     fn input_limit(&self, side: Side) -> usize;
     fn log_context(&self) -> &LogContext;
+    fn stage(&self) -> Stage;
+    /// What a relay has passed on.
+    fn traffic(&self) -> Traffic;
 
     /// After [`Action::Relay`], which only a login asks for.
     fn into_relay(self, now: Instant, out: &mut Output) -> Option<Relay>;
@@ -81,6 +84,14 @@ impl Engine for Session {
         self.log_context()
     }
 
+    fn stage(&self) -> Stage {
+        self.stage()
+    }
+
+    fn traffic(&self) -> Traffic {
+        Traffic::default()
+    }
+
     fn into_relay(self, now: Instant, out: &mut Output) -> Option<Relay> {
         Some(self.into_relay(now, out))
     }
@@ -135,6 +146,14 @@ impl Engine for Relay {
 
     fn log_context(&self) -> &LogContext {
         self.log_context()
+    }
+
+    fn stage(&self) -> Stage {
+        Stage::Proxying
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.traffic()
     }
 
     fn into_relay(self, _now: Instant, _out: &mut Output) -> Option<Relay> {

@@ -12,6 +12,7 @@ mod leg;
 mod linger;
 mod operation;
 mod pump;
+mod trace;
 
 use std::future::Future;
 use std::ops::ControlFlow;

@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use gatepost_protocol::action::{Action, Completion, Errno, Output, Side};
-use gatepost_protocol::event::{Event, Stage};
 use gatepost_protocol::relay::Relay;
 use gatepost_protocol::session::SocketFailure;
 use nix::libc;
@@ -17,9 +16,9 @@ use super::engine::Engine;
 use super::leg::Leg;
 use super::linger;
 use super::operation::{Operation, Outcome};
+use super::trace::{self, Detail};
 use crate::deadline::Deadline;
 use crate::inlet::Inlet;
-use crate::log::lines;
 use crate::runtime::{Runtime, Stream};
 use crate::sessions::{Member, Phase};
 use crate::worker::{Scratch, Worker};
@@ -34,6 +33,7 @@ pub(super) struct Pump<R: Runtime, E> {
     pub(super) inlet: Rc<Inlet>,
     /// The connection's number in the log.
     pub(super) id: u64,
+    pub(super) detail: Detail,
     pub(super) client: Option<Leg<R::Stream>>,
     pub(super) backend: Option<Leg<R::Stream>>,
     operation: Option<Operation<R>>,
@@ -57,11 +57,13 @@ pub(super) enum End {
 impl<R: Runtime, E: Engine> Pump<R, E> {
     pub(super) fn new(engine: E, worker: Rc<Worker<R>>, inlet: Rc<Inlet>, id: u64, member: Member) -> Self {
         let deadline = Deadline::new(&worker.deadlines);
+        let detail = Detail::new(&worker, &inlet, &engine.log_context().client);
         Self {
             engine,
             worker,
             inlet,
             id,
+            detail,
             client: None,
             backend: None,
             operation: None,
@@ -78,7 +80,11 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
             match self.turn(cx, scratch) {
                 ControlFlow::Break(end) => return Poll::Ready(end),
                 ControlFlow::Continue(true) => {}
-                ControlFlow::Continue(false) => return Poll::Pending,
+                ControlFlow::Continue(false) => {
+                    let now = self.worker.runtime.now();
+                    self.trace(|engine| trace::pause(engine.poll_deadline(), now));
+                    return Poll::Pending;
+                }
             }
         }
         cx.waker().wake_by_ref();
@@ -98,6 +104,7 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
             worked = true;
         }
         if self.deadline.poll(self.engine.poll_deadline(), now, cx).is_ready() {
+            self.trace(|_| "a deadline has passed".into());
             self.engine.handle_deadline(now, &mut scratch.output);
             self.settle(cx, now, &mut scratch.output)?;
             debug_assert!(
@@ -115,6 +122,7 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
         // Last: a command that has arrived already still counts.
         if self.phase < self.worker.sessions.phase() {
             self.phase = self.worker.sessions.phase();
+            self.trace(|_| "the worker is to end".into());
             self.engine.handle_phase(self.phase, now, &mut scratch.output);
             self.settle(cx, now, &mut scratch.output)?;
             worked = true;
@@ -150,6 +158,8 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
         if bytes.is_empty() {
             return None;
         }
+        let count = bytes.len();
+        self.trace(|_| format!("send {count} bytes to the {}", trace::name(side)));
         let outcome = match self.leg(side) {
             Some(leg) => leg.write(cx, bytes),
             None => Ok(()),
@@ -196,6 +206,7 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
             Poll::Pending => return ControlFlow::Continue(false),
             Poll::Ready(Ok(0)) => {
                 leg.ended = true;
+                self.trace(|_| format!("the {} sends no more", trace::name(side)));
                 self.engine.handle_eof(side, now, &mut scratch.output);
             }
             Poll::Ready(Ok(count)) => self.take_input(side, count, cx, now, scratch),
@@ -226,6 +237,7 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
         now: Instant,
         scratch: &mut Scratch,
     ) {
+        self.trace(|_| format!("received {count} bytes from the {}", trace::name(side)));
         let input = &mut scratch.input[..count];
         if self.engine.is_transparent() {
             let other = side.other();
@@ -253,10 +265,14 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
                 Completion::Connected(Ok(()))
             }
         };
+        self.trace(|_| trace::completion(&completion));
         self.engine.handle_completion(completion, now, out);
     }
 
     fn perform(&mut self, action: Action, cx: &mut Context<'_>, now: Instant) -> ControlFlow<End> {
+        if !matches!(action, Action::Log(..)) {
+            self.trace(|engine| trace::action(&action, engine));
+        }
         match action {
             Action::Authenticate(request) => {
                 self.operation = Some(super::operation::authenticate(&self.worker, &self.inlet, request));
@@ -288,14 +304,6 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
         ControlFlow::Continue(())
     }
 
-    fn log(&self, event: &Event, stage: Option<Stage>) {
-        let level = lines::level(event);
-        if self.inlet.log.is_enabled(level) {
-            let message = lines::render(event, stage, self.engine.log_context(), self.inlet.place());
-            self.inlet.log.write(self.worker.runtime.wall_clock(), level, Some(self.id), &message);
-        }
-    }
-
     fn slot(&mut self, side: Side) -> &mut Option<Leg<R::Stream>> {
         match side {
             Side::Client => &mut self.client,
@@ -322,6 +330,7 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
             worker: self.worker,
             inlet: self.inlet,
             id: self.id,
+            detail: self.detail,
             client: self.client,
             backend: self.backend,
             operation: None,

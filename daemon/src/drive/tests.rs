@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use gatepost_protocol::action::{Action, Completion, Output, Side};
 use gatepost_protocol::address::ClientAddr;
-use gatepost_protocol::event::{Event, Level, LogContext};
-use gatepost_protocol::relay::Relay;
+use gatepost_protocol::event::{Event, Level, LogContext, Stage};
+use gatepost_protocol::relay::{Relay, Traffic};
 use gatepost_protocol::session::SocketFailure;
 
 use super::*;
@@ -96,6 +96,14 @@ impl<const IS_LOGIN: bool> Engine for Script<IS_LOGIN> {
 
     fn log_context(&self) -> &LogContext {
         self.context.as_ref().expect("made by `new`")
+    }
+
+    fn stage(&self) -> Stage {
+        Stage::Proxying
+    }
+
+    fn traffic(&self) -> Traffic {
+        Traffic::default()
     }
 
     fn into_relay(self, _now: Instant, _out: &mut Output) -> Option<Relay> {
@@ -332,10 +340,8 @@ fn events_are_logged_with_number_and_context() {
     bench.client.bring(b"x");
     assert!(bench.poll().is_pending());
     let log = bench.log();
-    assert!(
-        log.contains("[info]")
-            && log.ends_with(" *7 client logged in, client: 192.0.2.7, server: 0.0.0.0:110\n")
-    );
+    let line = log.lines().find(|line| line.contains("[info]")).expect("the event");
+    assert!(line.ends_with(" *7 client logged in, client: 192.0.2.7, server: 0.0.0.0:110"), "{log}");
 }
 
 #[test]

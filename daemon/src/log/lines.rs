@@ -25,7 +25,16 @@ pub(crate) fn render(event: &Event, stage: Option<Stage>, context: &LogContext, 
     if *event == Event::Connected {
         return format!("client {} connected to {}", client_text(&context.client), place.listen);
     }
-    let mut line = message(event, context, place);
+    in_context(message(event, context, place), stage, context, place)
+}
+
+/// `line` with what was going on, and with whom.
+pub(crate) fn in_context(
+    mut line: String,
+    stage: Option<Stage>,
+    context: &LogContext,
+    place: Place<'_>,
+) -> String {
     if let Some(stage) = stage {
         line.push_str(" while ");
         line.push_str(stage.text());

@@ -36,6 +36,18 @@ pub(crate) enum Target {
     Function(Function),
 }
 
+impl Target {
+    /// `line` ends in LF.
+    fn write(&self, at: SystemTime, level: Level, line: &str) {
+        match self {
+            Self::File(file) => file.append(line.as_bytes()),
+            Self::Stderr => write_stderr(line),
+            Self::Syslog(server) => server.send(at, level, line.trim_end_matches('\n')),
+            Self::Function(Function(function)) => function(line.trim_end_matches('\n')),
+        }
+    }
+}
+
 /// Takes lines, without their LF.
 #[derive(Clone)]
 pub(crate) struct Function(pub(crate) Rc<dyn Fn(&str)>);
@@ -70,18 +82,17 @@ impl Log {
 
     /// Writes one line. `message` is one line already: values from outside have gone through [`escape`].
     pub(crate) fn write(&self, at: SystemTime, level: Level, connection: Option<u64>, message: &str) {
-        if !self.is_enabled(level) {
-            return;
+        if self.is_enabled(level) {
+            let line = frame(at, level, connection, message);
+            let targets = self.targets.iter().filter(|(threshold, _)| level <= *threshold);
+            targets.for_each(|(_, target)| target.write(at, level, &line));
         }
+    }
+
+    /// [`write`](Self::write) to all targets, whatever their levels (`debug_connection`).
+    pub(crate) fn write_to_all(&self, at: SystemTime, level: Level, connection: Option<u64>, message: &str) {
         let line = frame(at, level, connection, message);
-        for (_, target) in self.targets.iter().filter(|(threshold, _)| level <= *threshold) {
-            match target {
-                Target::File(file) => file.append(line.as_bytes()),
-                Target::Stderr => write_stderr(&line),
-                Target::Syslog(server) => server.send(at, level, line.trim_end_matches('\n')),
-                Target::Function(Function(function)) => function(line.trim_end_matches('\n')),
-            }
-        }
+        self.targets.iter().for_each(|(_, target)| target.write(at, level, &line));
     }
 
     /// [`write`](Self::write), now, for the master, whose clock is the system's.

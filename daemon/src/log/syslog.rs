@@ -48,30 +48,32 @@ impl Syslog {
     pub(crate) fn send(&self, at: SystemTime, level: Level, line: &str) {
         let message = self.message(at, level, line);
         let outcome = self.try_send(message.as_bytes());
-        if let Err(error) = &outcome {
+        if let Err((call, error)) = &outcome {
             // A server that was restarted is found again by the next message.
             *self.socket.borrow_mut() = None;
             if !self.failed.get() {
                 let text = super::lines::errno_text(error.raw_os_error().unwrap_or(0));
                 let server = super::lines::peer_text(&self.server);
-                let notice = format!("send() failed {text} while logging to syslog, server: {server}");
+                let notice = format!("{call} failed {text} while logging to syslog, server: {server}");
                 super::write_stderr(&super::frame(at, Level::Alert, None, &notice));
             }
         }
         self.failed.set(outcome.is_err());
     }
 
-    fn try_send(&self, message: &[u8]) -> io::Result<()> {
+    /// The error comes with the call that failed.
+    fn try_send(&self, message: &[u8]) -> Result<(), (&'static str, io::Error)> {
         let mut slot = self.socket.borrow_mut();
         let socket = match &mut *slot {
             Some(socket) => socket,
-            None => slot.insert(Socket::open(&self.server)?),
+            None => slot.insert(Socket::open(&self.server).map_err(|error| ("connect()", error))?),
         };
         match socket {
             Socket::Udp(socket) => socket.send(message),
             Socket::Unix(socket) => socket.send(message),
         }
         .map(drop)
+        .map_err(|error| ("send()", error))
     }
 
     /// `<PRI>Mon DD HH:MM:SS HOSTNAME TAG: LINE`

@@ -153,6 +153,7 @@ impl Workers {
             log_files: Rc::clone(&plan.log_files),
             connections: plan.connections,
             accept_pause: plan.accept_pause,
+            debug_connections: Rc::clone(&plan.debug_connections),
             shutdown_timeout: plan.shutdown_timeout,
             shared: self.shared,
             channel,

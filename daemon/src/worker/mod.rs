@@ -12,6 +12,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use gatepost_protocol::action::Output;
+use gatepost_protocol::address::ClientAddr;
+use gatepost_protocol::config::Network;
 
 pub use self::serve::Assignment;
 pub use self::service::Service;
@@ -36,6 +38,7 @@ pub(crate) struct Worker<R: Runtime> {
     pub(crate) scratch: RefCell<Scratch>,
     /// The main log, for what is not one mail server's.
     pub(crate) log: Log,
+    debug_connections: Rc<[Network]>,
     shared: Shared,
 }
 
@@ -46,7 +49,13 @@ pub(crate) struct Scratch {
 }
 
 impl<R: Runtime> Worker<R> {
-    pub(crate) fn new(runtime: R, slots: Rc<Slots>, log: Log, shared: Shared) -> Rc<Self> {
+    pub(crate) fn new(
+        runtime: R,
+        slots: Rc<Slots>,
+        log: Log,
+        debug_connections: Rc<[Network]>,
+        shared: Shared,
+    ) -> Rc<Self> {
         Rc::new(Self {
             runtime,
             deadlines: Rc::default(),
@@ -58,8 +67,14 @@ impl<R: Runtime> Worker<R> {
                 output: Output::default(),
             }),
             log,
+            debug_connections,
             shared,
         })
+    }
+
+    /// Whether all details of this client's session are to be logged (`debug_connection`).
+    pub(crate) fn is_debugged(&self, client: &ClientAddr) -> bool {
+        self.debug_connections.iter().any(|network| network.contains(client))
     }
 
     /// Numbers a new connection, whoever's it is.

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use gatepost_protocol::config::Network;
 use gatepost_protocol::event::Level;
 
 use super::{Worker, accept};
@@ -37,6 +38,8 @@ pub struct Assignment {
     pub(crate) connections: usize,
     /// For how long nobody is accepted once descriptors have run out.
     pub(crate) accept_pause: Duration,
+    /// Clients whose sessions are logged with all details.
+    pub(crate) debug_connections: Rc<[Network]>,
     pub(crate) shutdown_timeout: Option<Duration>,
     pub(crate) shared: Shared,
     /// To the master; `None` without one.
@@ -78,7 +81,8 @@ impl Assignment {
         drive::install_hook();
         let reserved = self.listening.len() + 1;
         let slots = Slots::new(self.connections, reserved);
-        let worker = Worker::new(runtime, slots, self.log.clone(), self.shared);
+        let worker =
+            Worker::new(runtime, slots, self.log.clone(), Rc::clone(&self.debug_connections), self.shared);
         worker.runtime.spawn(Rc::clone(&worker.deadlines).run(Rc::clone(&worker)));
         let notices = Rc::<RefCell<VecDeque<Notice>>>::default();
         let standing = Standing { is_alone: self.channel.is_none(), is_daemon: self.is_daemon };

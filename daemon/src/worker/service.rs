@@ -32,7 +32,7 @@ impl<R: Runtime> Service<R> {
         let plan = Plan::with_log_function(config, Rc::new(log))?;
         let shared = Shared::new().map_err(|errno| errno.desc().to_owned())?;
         let slots = Slots::new(plan.connections, plan.inlets.len() + 1);
-        let worker = Worker::new(runtime, slots, plan.log, shared);
+        let worker = Worker::new(runtime, slots, plan.log, plan.debug_connections, shared);
         worker.runtime.spawn(Rc::clone(&worker.deadlines).run(Rc::clone(&worker)));
         drive::install_hook();
         Ok(Self { worker, inlets: plan.inlets })
@@ -94,9 +94,13 @@ mod tests {
 
     impl Bench {
         fn new() -> Self {
+            Self::with(CONFIG)
+        }
+
+        fn with(text: &str) -> Self {
             let fake = Fake::new();
             let config =
-                Config::parse(CONFIG, Memory::default(), &mut Report::default()).expect("a configuration");
+                Config::parse(text, Memory::default(), &mut Report::default()).expect("a configuration");
             let log = Rc::<RefCell<Vec<String>>>::default();
             let lines = Rc::clone(&log);
             let service =
@@ -169,6 +173,38 @@ mod tests {
         ];
         assert_eq!(bench.messages(), expected);
         assert!(!bench.log.borrow().concat().contains("secret"));
+    }
+
+    #[test]
+    fn details_are_logged_on_demand_and_no_password_is_one() {
+        let levels = CONFIG.replace("stderr info;", "stderr debug;");
+        let client = CONFIG.replace("events {}", "events { debug_connection 192.0.2.0/24; }");
+        let other = CONFIG.replace("events {}", "events { debug_connection 192.0.2.8; }");
+        for (text, is_detailed) in [(levels, true), (client, true), (other, false)] {
+            let bench = Bench::with(&text);
+            let (client, backend) = bench.log_in();
+            client.bring(b"STAT\r\n");
+            bench.fake.turn();
+            client.bring(b"");
+            backend.bring(b"");
+            bench.fake.turn();
+            let log = bench.log.borrow().join("\n");
+            for step in [
+                "*1 received 23 bytes from the client while in auth state, client: 192.0.2.7, server: ",
+                "*1 ask the auth server, login attempt 1 while in http auth state, client: ",
+                "*1 wait, 60000 ms at most while reading response from upstream, client: ",
+                "*1 the auth server has accepted the login while in http auth state, client: ",
+                "*1 send 10 bytes to the upstream while sending user name to upstream, client: ",
+                "*1 the login is complete while ",
+                "*1 received 6 bytes from the client while proxying, client: ",
+                "*1 the client sends no more while proxying, client: ",
+                "*1 the session is over, 6 bytes relayed from the client, 0 bytes to it while proxying, client: ",
+            ] {
+                let is_there = log.lines().any(|line| line.contains(step) && line.contains(" [debug] "));
+                assert_eq!(is_there, is_detailed, "{step}\n{log}");
+            }
+            assert!(!log.contains("secret"), "{log}");
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ use crate::action::{Action, Completion, Errno, Output, Side};
 use crate::address::Origin;
 use crate::config::Listener;
 use crate::deadline::Timer;
-use crate::event::{Event, LogContext};
+use crate::event::{Event, LogContext, Stage};
 use crate::line::Pending;
 use crate::proxy_protocol::{self, Parsed};
 use crate::relay::{IdleLimits, Relay, Traffic};
@@ -183,6 +183,11 @@ impl Session {
             (Side::Backend, Phase::LoggingIn(login)) => login.input_limit(&self.core),
             (Side::Backend, _) => 0,
         }
+    }
+
+    /// What the session is doing, in the words of the log.
+    pub fn stage(&self) -> Stage {
+        self.core.stage
     }
 
     /// What log lines show beside the event.

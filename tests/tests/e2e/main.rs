@@ -7,6 +7,7 @@ mod command_line;
 mod faults;
 mod hostile;
 mod login;
+mod logs;
 mod opening;
 mod openssl;
 mod operations;

@@ -1,3 +1,5 @@
+use gatepost_protocol::config::Network;
+
 use super::*;
 
 fn events(text: &str) -> String {
@@ -104,10 +106,10 @@ fn what_has_no_effect_is_accepted() {
                  worker_aio_requests 9; }";
     assert_eq!(warnings(silent), [""; 0]);
     assert_eq!(
-        warnings("load_module a.so;\nevents { debug_connection 127.0.0.1; } ssl_engine x;"),
+        warnings("load_module a.so;\nevents { debug_connection 127.0.0.1/8; } ssl_engine x;"),
         [
             "\"load_module\" is ignored: \"a.so\" is not loaded in /nginx.conf:1",
-            "\"debug_connection\" is ignored in /nginx.conf:2",
+            "low address bits of 127.0.0.1/8 are meaningless in /nginx.conf:2",
             "\"ssl_engine\" has no effect: keys are used in software in /nginx.conf:2",
         ]
     );
@@ -145,6 +147,26 @@ fn masks_that_do_not_fit_the_workers_are_a_warning() {
     ] {
         assert_eq!(warnings(&events(fine)), [""; 0], "{fine}");
     }
+}
+
+#[test]
+fn clients_to_debug_are_networks_and_names() {
+    let text = "events { debug_connection 192.0.2.7; debug_connection 2001:db8::/32; debug_connection unix:;
+                debug_connection mail.example; }";
+    let machine = machine().with_host("mail.example", &["192.0.2.1", "2001:db8::1"]);
+    let networks = read_on(machine, text).config.expect("a good configuration").main.debug_connections;
+    let inet =
+        |address: &str, prefix| Network::Inet { address: address.parse().expect("an address"), prefix };
+    let expected = [
+        inet("192.0.2.7", 32),
+        inet("2001:db8::", 32),
+        Network::Unix,
+        inet("192.0.2.1", 32),
+        inet("2001:db8::1", 128),
+    ];
+    assert_eq!(networks, expected);
+    let unknown = "host not found in debug_connection \"no.example\" in /nginx.conf:1";
+    assert_eq!(error("events { debug_connection no.example; }"), unknown);
 }
 
 #[test]
