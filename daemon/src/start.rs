@@ -92,17 +92,17 @@ impl Starter {
         self.tell_all(&log, &report);
         let plan = match plan {
             Ok(plan) => plan,
-            Err(error) => return self.refuse(&log, &error),
+            Err(refusal) => return self.refuse(&log, &refusal),
         };
         // From here on there is the plan's.
         drop(log);
         if let Err(error) = probe_pid_file(&plan.pid_path) {
-            return self.refuse(&plan.log, &error);
+            return self.refuse(&plan.log, &error.into());
         }
         let reload = |log: &Log| {
             let (plan, report) = load(request);
             report.diagnostics.iter().for_each(|diagnostic| log.note(diagnostic.level, &diagnostic.message));
-            plan
+            plan.map_err(|refusal| refusal.first)
         };
         let say = |log: &Log, level, message: &str| self.tell(log, level, message);
         let Self { program: name, name: shown_name, start, ref binary } = *self;
@@ -122,12 +122,12 @@ impl Starter {
         }
         let file = request.path();
         let file = file.display();
-        let outcome = config.map_err(|error| load_error(&error, &report));
+        let outcome = config.map_err(|errors| Refusal::new(&errors, &report));
         if report.is_syntax_ok && !options.quiet {
             print_error(&format!("{}: the configuration file {file} syntax is ok\n", self.name));
         }
-        if let Err(error) = outcome.and_then(|config| probe(&config)) {
-            let code = self.refuse(&Log::default(), &error);
+        if let Err(refusal) = outcome.and_then(|config| probe(&config).map_err(Refusal::from)) {
+            let code = self.refuse(&Log::default(), &refusal);
             print_error(&format!("{}: configuration file {file} test failed\n", self.name));
             return code;
         }
@@ -146,7 +146,7 @@ impl Starter {
         self.tell_all(log, &report);
         let plan = match plan {
             Ok(plan) => plan,
-            Err(error) => return self.refuse(log, &error),
+            Err(refusal) => return self.refuse(log, &refusal),
         };
         plan.log.note(Level::Notice, "signal process started");
         match control::send(&plan.pid_path, signal) {
@@ -209,15 +209,27 @@ impl Starter {
         }
     }
 
-    /// Tells why a configuration cannot be used, and what may have been meant.
-    fn refuse(&self, log: &Log, error: &LoadError) -> ExitCode {
-        self.tell(log, Level::Emerg, &error.message);
+    /// Tells why a configuration cannot be used, and what may have been meant. The log gets what nginx would say,
+    /// whoever started the program all errors.
+    fn refuse(&self, log: &Log, refusal: &Refusal) -> ExitCode {
+        self.tell(log, Level::Emerg, &refusal.first.message);
+        self.explain(&refusal.first);
+        for error in &refusal.others {
+            self.tell(&Log::default(), Level::Emerg, &error.message);
+            self.explain(error);
+        }
+        if refusal.omitted > 0 {
+            print_error(&format!("{}: ... and {} more\n", self.name, refusal.omitted));
+        }
+        ExitCode::FAILURE
+    }
+
+    fn explain(&self, error: &LoadError) {
         match (&error.excerpt, &error.hint) {
             (Some(excerpt), _) => print_error(&format!("{excerpt}\n")),
             (None, Some(hint)) => print_error(&format!("{}: {hint}\n", self.name)),
             (None, None) => {}
         }
-        ExitCode::FAILURE
     }
 
     fn tell_all(&self, log: &Log, report: &Report) {
@@ -246,11 +258,37 @@ fn request(options: &Options) -> Request {
     }
 }
 
-fn load(request: &Request) -> (Result<Plan, LoadError>, Report) {
+fn load(request: &Request) -> (Result<Plan, Refusal>, Report) {
     let mut report = Report::default();
-    let config = Config::load(request, &Machine, &mut report).map_err(|error| load_error(&error, &report));
-    let plan = config.and_then(|config| Plan::new(config).map_err(LoadError::new));
+    let config =
+        Config::load(request, &Machine, &mut report).map_err(|errors| Refusal::new(&errors, &report));
+    let plan = config.and_then(|config| Plan::new(config).map_err(|error| LoadError::new(error).into()));
     (plan, report)
+}
+
+/// All that keeps a configuration from being used.
+struct Refusal {
+    first: LoadError,
+    others: Vec<LoadError>,
+    /// How many there are besides.
+    omitted: usize,
+}
+
+impl Refusal {
+    fn new(errors: &config::Errors, report: &Report) -> Self {
+        let others = errors.iter().skip(1).map(|error| load_error(error, report));
+        Self {
+            first: load_error(errors.first(), report),
+            others: others.collect(),
+            omitted: errors.omitted(),
+        }
+    }
+}
+
+impl From<LoadError> for Refusal {
+    fn from(first: LoadError) -> Self {
+        Self { first, others: Vec::new(), omitted: 0 }
+    }
 }
 
 fn load_error(error: &config::Error, report: &Report) -> LoadError {

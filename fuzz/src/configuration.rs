@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use gatepost_daemon::config::{Config, Error, Memory, Report};
+use gatepost_daemon::config::{Config, Errors, Memory, Report};
 use gatepost_protocol::action::{Action, Output};
 use gatepost_protocol::session::Session;
 
@@ -22,14 +22,14 @@ pub fn configuration(data: &[u8]) {
             assert!(config.main.worker_processes > 0 && !config.main.error_log.is_empty());
             assert_serves(&config);
         }
-        Err(error) => {
-            assert!(!error.to_string().is_empty());
-            assert_eq!(read(data, &mut Report::default()).err(), Some(error));
+        Err(errors) => {
+            assert!(errors.iter().all(|error| !error.to_string().is_empty()));
+            assert_eq!(read(data, &mut Report::default()).err(), Some(errors));
         }
     }
 }
 
-fn read(data: &[u8], report: &mut Report) -> Result<Config, Error> {
+fn read(data: &[u8], report: &mut Report) -> Result<Config, Errors> {
     let (certificate, key) = certificate();
     let machine = Memory::default()
         .with_file("/certificate.pem", certificate.as_str())

@@ -18,12 +18,14 @@ pub struct Error {
     message: String,
     place: Place,
     hint: Option<String>,
+    /// Directives whose absence is the error.
+    missing: &'static [&'static str],
 }
 
 impl Error {
     pub(crate) fn new(message: impl Into<String>, place: Place) -> Self {
         // Quoted words may hold line ends and worse.
-        Self { message: one_line(&message.into()).into_owned(), place, hint: None }
+        Self { message: one_line(&message.into()).into_owned(), place, hint: None, missing: &[] }
     }
 
     /// An error that belongs to no line.
@@ -40,6 +42,17 @@ impl Error {
     pub(super) fn or_hint(mut self, hint: impl FnOnce() -> Option<String>) -> Self {
         self.hint = self.hint.or_else(hint);
         self
+    }
+
+    /// Says that there is no error if one of these directives is there.
+    pub(super) fn for_lack_of(mut self, missing: &'static [&'static str]) -> Self {
+        self.missing = missing;
+        self
+    }
+
+    /// Directives any of which would have kept this from being an error.
+    pub(super) fn missing(&self) -> &'static [&'static str] {
+        self.missing
     }
 
     /// What the operator may have meant, for a line of its own behind the error.
@@ -84,6 +97,8 @@ pub(super) enum Fault {
     Hinted(String, String),
     /// This error as it is.
     Error(Error),
+    /// The file ended before the block; that has been told.
+    Ended,
 }
 
 impl Fault {
@@ -92,9 +107,10 @@ impl Fault {
     pub(super) const INVALID_NUMBER: Self = Self::Directive("invalid number");
 
     /// `place` is that of the word with an index, the directive's name being 0.
-    pub(super) fn into_error(self, words: &Words, place: impl Fn(usize) -> Place) -> Error {
+    /// `None` for what has been told.
+    pub(super) fn into_error(self, words: &Words, place: impl Fn(usize) -> Place) -> Option<Error> {
         let name = &words.name;
-        match self {
+        let error = match self {
             Self::Directive(text) => {
                 let index = usize::from(text.starts_with("invalid") && !words.arguments.is_empty());
                 Error::new(format!("\"{name}\" directive {text}"), place(index))
@@ -104,10 +120,12 @@ impl Fault {
                 Error::new(message, place(index))
             }
             Self::Hinted(message, hint) => {
-                Self::Message(message).into_error(words, place).with_hint(Some(hint))
+                return Some(Self::Message(message).into_error(words, place)?.with_hint(Some(hint)));
             }
             Self::Error(error) => error,
-        }
+            Self::Ended => return None,
+        };
+        Some(error)
     }
 }
 

@@ -14,6 +14,8 @@ pub(super) struct Lexer {
     text: Arc<[u8]>,
     position: usize,
     line: usize,
+    /// How many blocks are open.
+    depth: usize,
     /// Where the words of the last statement are, quotes included; the `}` of a block's end.
     spans: Vec<Range<usize>>,
 }
@@ -51,6 +53,9 @@ pub(super) enum LexErrorKind {
     /// The end, in a word or behind words.
     #[error("unexpected end of file, expecting \";\" or \"}}\"")]
     End,
+    /// The end, in a block.
+    #[error("unexpected end of file, expecting \"}}\"")]
+    EndInBlock,
     /// A bare word without an end; its first ten bytes.
     #[error("too long parameter \"{}...\" started", shown(.0))]
     TooLong(Vec<u8>),
@@ -61,7 +66,7 @@ pub(super) enum LexErrorKind {
 
 impl Lexer {
     pub(super) fn new(text: Arc<[u8]>) -> Self {
-        Self { text, position: 0, line: 1, spans: Vec::new() }
+        Self { text, position: 0, line: 1, depth: 0, spans: Vec::new() }
     }
 
     /// The line that has been reached: behind a statement that of its `;` or `{`.
@@ -92,10 +97,12 @@ impl Lexer {
                 }
                 Some(b'{') => {
                     self.advance();
+                    self.depth += 1;
                     return Ok(Item::Open(words));
                 }
                 Some(b'}') => {
                     self.advance();
+                    self.depth = self.depth.saturating_sub(1);
                     self.spans.push(start..self.position);
                     return Ok(Item::Close);
                 }
@@ -106,20 +113,19 @@ impl Lexer {
         }
     }
 
-    /// Passes over the rest of a block whose `{` has been read, whatever is in it.
-    pub(super) fn skip_block(&mut self) -> Result<(), LexError> {
-        let mut depth = 1_usize;
-        loop {
-            match self.next()? {
-                Item::Simple(_) => {}
-                Item::Open(_) => depth += 1,
-                Item::Close => depth -= 1,
-                Item::End => return Err(self.error(LexErrorKind::End)),
-            }
-            if depth == 0 {
-                return Ok(());
+    /// How many blocks are open.
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Passes over the rest of the innermost blocks, whatever is in them, until only this many are open.
+    pub(super) fn skip_to(&mut self, depth: usize) -> Result<(), LexError> {
+        while self.depth > depth {
+            if self.next()? == Item::End {
+                return Err(self.error(LexErrorKind::EndInBlock));
             }
         }
+        Ok(())
     }
 
     fn skip_blanks(&mut self) {
@@ -208,7 +214,7 @@ impl Lexer {
     fn error(&self, kind: LexErrorKind) -> LexError {
         let span = match kind {
             // The end itself has nothing to show.
-            LexErrorKind::End => self.span(0),
+            LexErrorKind::End | LexErrorKind::EndInBlock => self.span(0),
             LexErrorKind::Unexpected(_) | LexErrorKind::TooLong(_) | LexErrorKind::MissingQuote(_) => {
                 self.position..self.position + 1
             }
@@ -347,11 +353,11 @@ mod tests {
     fn blocks_are_skipped_by_their_braces() {
         let mut text = lexer("a { b 'c }'; d { e; } # }\n } after;");
         assert_eq!(text.next(), Ok(Item::Open(vec![b"a".to_vec()])));
-        assert_eq!(text.skip_block(), Ok(()));
+        assert_eq!((text.depth(), text.skip_to(0)), (1, Ok(())));
         assert_eq!(text.next(), Ok(Item::Simple(vec![b"after".to_vec()])));
         let mut open = lexer("a { b { c; }");
         assert!(open.next().is_ok());
-        assert_eq!(open.skip_block(), Err(LexError { kind: LexErrorKind::End, line: 1, span: 0..0 }));
+        assert_eq!(open.skip_to(0), Err(LexError { kind: LexErrorKind::EndInBlock, line: 1, span: 0..0 }));
     }
 
     proptest! {

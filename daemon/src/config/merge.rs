@@ -13,7 +13,9 @@ use gatepost_protocol::smtp::Xclient;
 use gatepost_protocol::{imap, pop3, smtp};
 
 use self::tls::Tls;
+use super::directive::Context;
 use super::error::Error;
+use super::errors::Errors;
 use super::layer::Layer;
 use super::mail::methods::{Method, mechanisms};
 use super::mail::{MailBlock, ServerBlock};
@@ -39,23 +41,45 @@ pub(super) struct Merged {
 }
 
 /// Puts the servers of the `mail` block together. Each kind of mistake is looked for in all servers before the next.
-pub(super) fn mail(reader: &mut Reader<'_>, mail: &MailBlock) -> Result<Vec<Merged>, Error> {
+///
+/// Errors go to the reader; servers that have any are left out.
+pub(super) fn mail(reader: &mut Reader<'_>, mail: &MailBlock) -> Vec<Merged> {
     let mut servers = Vec::new();
     for block in &mail.servers {
-        let unknown = || Error::new("unknown mail protocol for server", block.place.clone());
-        servers.push((block, block.layer.over(&mail.layer), block.protocol.ok_or_else(unknown)?));
+        if block.protocol.is_none() {
+            let error = Error::new("unknown mail protocol for server", block.place.clone());
+            fail(reader, mail, block, error.for_lack_of(&["protocol", "listen"]));
+        }
+        // It is known to be wrong then, and looked at on.
+        servers.push((block, block.layer.over(&mail.layer), block.protocol.unwrap_or(Protocol::Imap)));
     }
     let mut seed = [0; 32];
     reader.environment.fill_random(&mut seed);
     let mut secured = Vec::new();
-    for (block, layer, protocol) in &servers {
-        secured.push(tls::tls(reader, block, layer, *protocol, &seed)?);
+    for (block, layer, protocol) in servers {
+        match tls::tls(reader, block, &layer, protocol, &seed) {
+            Ok(tls) => secured.push((block, layer, protocol, tls)),
+            Err(error) => {
+                fail(reader, mail, block, error);
+                secured.push((block, layer, protocol, None));
+            }
+        }
     }
-    servers
-        .iter()
-        .zip(secured)
-        .map(|((block, layer, protocol), tls)| merge(reader, block, layer, *protocol, tls))
-        .collect()
+    let mut merged = Vec::new();
+    for (block, layer, protocol, tls) in secured {
+        match merge(reader, block, &layer, protocol, tls) {
+            Ok(server) => merged.push(server),
+            Err(error) => fail(reader, mail, block, error),
+        }
+    }
+    merged
+}
+
+/// Adds what is wrong with a server as a whole, unless that comes of an error in it or around it.
+fn fail(reader: &mut Reader<'_>, mail: &MailBlock, server: &ServerBlock, error: Error) {
+    if !mail.damage.explains(&error, Context::Mail) && !server.damage.explains(&error, Context::Server) {
+        reader.errors.add(error);
+    }
 }
 
 fn merge(
@@ -66,7 +90,9 @@ fn merge(
     tls: Option<Tls>,
 ) -> Result<Merged, Error> {
     let engine = Arc::new(engine(reader, layer, protocol, tls));
-    let missing = || Error::new("no \"auth_http\" is defined for server", block.place.clone());
+    let missing = || {
+        Error::new("no \"auth_http\" is defined for server", block.place.clone()).for_lack_of(&["auth_http"])
+    };
     let server = MailServer {
         engine: Arc::clone(&engine),
         auth: auth_server(layer).ok_or_else(missing)?,
@@ -203,12 +229,18 @@ fn is_ssl(own: bool, layer: &Layer) -> bool {
 
 impl Reader<'_> {
     /// What can be checked only when all has been read.
-    pub(super) fn finish(self, request: &Request) -> Result<Config, Error> {
-        let Self { main, events, mail, report, environment, prefix, .. } = self;
-        let Some(events) = events else {
-            let hint = "\"events { }\" is enough".to_owned();
-            return Err(Error::nowhere("no \"events\" section in configuration").with_hint(Some(hint)));
-        };
+    pub(super) fn finish(self, request: &Request) -> Result<Config, Errors> {
+        let Self { main, events, mail, report, environment, prefix, mut errors, damage, .. } = self;
+        if events.is_none() {
+            let error = Error::nowhere("no \"events\" section in configuration").for_lack_of(&["events"]);
+            if !damage.explains(&error, Context::Main) {
+                errors.add(error.with_hint(Some("\"events { }\" is enough".to_owned())));
+            }
+        }
+        if let Some(errors) = errors.into_errors() {
+            return Err(errors);
+        }
+        let events = events.unwrap_or_default();
         let default_log = match request.error_log.to_str() {
             Some("stderr") => LogTo::Stderr,
             _ => LogTo::File(prefix.join(&request.error_log)),
@@ -225,7 +257,7 @@ impl Reader<'_> {
                 "{connections} worker_connections are not enough for {} listening sockets",
                 binds.len()
             );
-            return Err(Error::nowhere(message));
+            return Err(Error::nowhere(message).into());
         }
         let open_files = main.worker_rlimit_nofile.unwrap_or_else(|| environment.open_files());
         if u64::try_from(connections).is_ok_and(|connections| connections > open_files) {

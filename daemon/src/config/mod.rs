@@ -17,6 +17,7 @@ mod bind;
 mod directive;
 mod environment;
 mod error;
+mod errors;
 mod excerpt;
 mod hint;
 mod layer;
@@ -44,6 +45,7 @@ pub use self::affinity::Affinity;
 pub use self::bind::Bind;
 pub use self::environment::{Account, Environment, Machine, Memory};
 pub use self::error::{Diagnostic, Error, ReadFile, Report};
+pub use self::errors::Errors;
 pub use self::log_target::{LogTarget, LogTo, Syslog};
 use crate::runtime::Peer;
 
@@ -165,12 +167,12 @@ impl Config {
     /// Reads a configuration. `report` gets what there is to say besides, also before an error.
     ///
     /// # Errors
-    /// The first mistake that was found.
+    /// All mistakes, without those that only follow from others.
     pub fn load(
         request: &Request,
         environment: &dyn Environment,
         report: &mut Report,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, Errors> {
         reader::read(request, environment, report)
     }
 
@@ -178,7 +180,7 @@ impl Config {
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn parse(text: impl Into<Vec<u8>>, environment: Memory, report: &mut Report) -> Result<Self, Error> {
+    pub fn parse(text: impl Into<Vec<u8>>, environment: Memory, report: &mut Report) -> Result<Self, Errors> {
         let request = Request {
             prefix: "/".into(),
             file: "nginx.conf".into(),

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use gatepost_protocol::event::Level;
 
-use super::directive::{Context, Words};
+use super::directive::{Context, Directive, Words};
 use super::environment::Environment;
 use super::error::{Error, Fault, Place, ReadFile, Report};
+use super::errors::{Damage, Errors, Found};
 use super::layer::Layer;
 use super::lexer::{Item, LexError, LexErrorKind, Lexer};
-use super::mail::MailBlock;
+use super::mail::{MailBlock, ServerBlock};
 use super::main_block::{EventsBlock, MainBlock};
 use super::{Config, Request, directive, hint};
 use crate::log::lines::error_text;
@@ -26,7 +27,7 @@ pub(super) fn read(
     request: &Request,
     environment: &dyn Environment,
     report: &mut Report,
-) -> Result<Config, Error> {
+) -> Result<Config, Errors> {
     let path = request.path();
     let mut reader = Reader {
         environment,
@@ -36,18 +37,21 @@ pub(super) fn read(
         input: Input { lexer: Lexer::new([].into()), name: None },
         context: Context::Main,
         includes: 0,
+        errors: Found::default(),
+        damage: Damage::default(),
         warned: BTreeSet::new(),
         main: MainBlock::default(),
         events: None,
         mail: None,
     };
     if let Some(text) = &request.directives {
-        reader.read_parameter(text)?;
+        reader.read_parameter(text);
     }
-    let outcome = reader.read_file(&path, &Place::Nowhere);
-    let is_missing = reader.report.files.is_empty();
-    outcome.map_err(|error| if is_missing { error.with_hint(hint::file(request)) } else { error })?;
-    reader.report.is_syntax_ok = true;
+    if let Err(error) = reader.read_file(&path, &Place::Nowhere) {
+        reader.damage.add("include");
+        reader.errors.add(error.with_hint(hint::file(request)));
+    }
+    reader.report.is_syntax_ok = reader.errors.is_empty();
     reader.finish(request)
 }
 
@@ -60,6 +64,9 @@ pub(super) struct Reader<'a> {
     input: Input,
     context: Context,
     includes: usize,
+    pub(super) errors: Found,
+    /// Of the main level and `events`.
+    pub(super) damage: Damage,
     /// Directives whose lack of effect has been told, and warnings that have been given.
     warned: BTreeSet<String>,
     pub(super) main: MainBlock,
@@ -82,6 +89,15 @@ enum End {
     Block,
 }
 
+/// A file whose reading ended before its end, for an error that has been told.
+struct Ended;
+
+impl From<Ended> for Fault {
+    fn from(Ended: Ended) -> Self {
+        Self::Ended
+    }
+}
+
 impl Reader<'_> {
     /// Reads the statements of the block whose `{` was read last.
     pub(super) fn read_block(&mut self, context: Context) -> Result<(), Fault> {
@@ -93,12 +109,15 @@ impl Reader<'_> {
 
     /// Passes over the block whose `{` was read last.
     pub(super) fn skip_block(&mut self, name: &str) -> Result<(), Fault> {
+        Ok(self.skip_to(self.input.lexer.depth() - 1, name)?)
+    }
+
+    /// Passes over what is left of a block; afterwards this many are open.
+    fn skip_to(&mut self, depth: usize, name: &str) -> Result<(), Ended> {
         let line = self.input.lexer.line();
-        self.input.lexer.skip_block().map_err(|error| {
-            let shown = self.lex_error(&error);
-            Fault::Error(
-                shown.with_hint(Some(format!("the block \"{name}\" of line {line} cannot be skipped"))),
-            )
+        self.input.lexer.skip_to(depth).map_err(|error| {
+            let hint = format!("the block \"{name}\" of line {line} cannot be skipped");
+            self.end(self.lex_error(&error).with_hint(Some(hint)))
         })
     }
 
@@ -115,11 +134,9 @@ impl Reader<'_> {
             false => vec![pattern],
         };
         self.includes += 1;
-        for path in paths {
-            self.read_file(&path, &place)?;
-        }
+        let outcome = paths.iter().try_for_each(|path| self.read_file(path, &place));
         self.includes -= 1;
-        Ok(())
+        Ok(outcome?)
     }
 
     /// The content of a file that a directive names. Errors read as `open() "P" failed (2: ...)`.
@@ -177,12 +194,29 @@ impl Reader<'_> {
         }
     }
 
-    fn read_parameter(&mut self, text: &str) -> Result<(), Error> {
-        self.input = Input { lexer: Lexer::new(text.as_bytes().into()), name: None };
-        self.read_statements(End::File)
+    /// Adds what is wrong with a server as a whole, unless that comes of an error in it or around it.
+    pub(super) fn fail_server(&mut self, server: &ServerBlock, error: Error) {
+        let context = self.context;
+        if !self.damage().explains(&error, context) && !server.damage.explains(&error, Context::Server) {
+            self.errors.add(error);
+        }
     }
 
-    /// Reads a file from beginning to end; `place` is where it is named.
+    /// What the errors of the innermost block have kept from being read.
+    fn damage(&mut self) -> &mut Damage {
+        match (self.context, &mut self.mail) {
+            (Context::Mail, Some(mail)) => &mut mail.damage,
+            (Context::Server, Some(MailBlock { current: Some(server), .. })) => &mut server.damage,
+            _ => &mut self.damage,
+        }
+    }
+
+    fn read_parameter(&mut self, text: &str) {
+        let input = Input { lexer: Lexer::new(text.as_bytes().into()), name: None };
+        self.read_input(input);
+    }
+
+    /// Reads a file; `place` is where it is named. The error is that it cannot be opened: those in it have been told.
     fn read_file(&mut self, path: &Path, place: &Place) -> Result<(), Error> {
         let content: Arc<[u8]> = match self.environment.read(path) {
             Ok(content) => content.into(),
@@ -194,33 +228,73 @@ impl Reader<'_> {
             self.report.files.push(ReadFile { name: name.to_string(), content });
         }
         let input = Input { lexer: Lexer::new(content), name: Some(name) };
-        let outer = std::mem::replace(&mut self.input, input);
-        let outcome = self.read_statements(End::File);
-        self.input = outer;
-        outcome
+        self.read_input(input);
+        Ok(())
     }
 
-    fn read_statements(&mut self, end: End) -> Result<(), Error> {
+    /// Reads a text to its end, or to what makes the rest unreadable.
+    fn read_input(&mut self, input: Input) {
+        let outer = std::mem::replace(&mut self.input, input);
+        if let Err(Ended) = self.read_statements(End::File) {
+            self.damage().add("include");
+        }
+        self.input = outer;
+    }
+
+    fn read_statements(&mut self, end: End) -> Result<(), Ended> {
         loop {
-            let item = self.input.lexer.next().map_err(|error| self.lex_error(&error))?;
+            let item = match self.input.lexer.next() {
+                Ok(item) => item,
+                Err(error) => return Err(self.end(self.lex_error(&error))),
+            };
             match (item, end) {
                 (Item::Simple(words), _) => self.run(words, false)?,
-                (Item::Open(_), _) if self.input.name.is_none() => {
-                    return Err(self.error("block directives are not supported in -g option"));
-                }
                 (Item::Open(words), _) => self.run(words, true)?,
                 (Item::Close, End::Block) | (Item::End, End::File) => return Ok(()),
-                (Item::Close, End::File) => return Err(self.error("unexpected \"}\"")),
+                (Item::Close, End::File) => return Err(self.end(self.error("unexpected \"}\""))),
                 (Item::End, End::Block) => {
-                    return Err(self.error("unexpected end of file, expecting \"}\""));
+                    return Err(self.end(self.error("unexpected end of file, expecting \"}\"")));
                 }
             }
         }
     }
 
-    fn run(&mut self, words: Vec<Vec<u8>>, is_block: bool) -> Result<(), Error> {
-        let words = self.decode(words)?;
+    /// Tells what makes the rest of a file unreadable.
+    fn end(&mut self, error: Error) -> Ended {
+        self.errors.add(error);
+        Ended
+    }
+
+    /// Runs one statement. An error in it is told, and what belongs to it passed over.
+    fn run(&mut self, words: Vec<Vec<u8>>, is_block: bool) -> Result<(), Ended> {
+        let depth = self.input.lexer.depth() - usize::from(is_block);
+        let (name, fault) = match self.decode(words) {
+            Ok(words) => match self.dispatch(&words, is_block) {
+                Ok(()) => return Ok(()),
+                Err(error) => (words.name, error),
+            },
+            Err(error) => (String::new(), Some(error)),
+        };
+        self.errors.add(fault.ok_or(Ended)?);
+        self.damage().add(&name);
+        self.skip_to(depth, &name)
+    }
+
+    /// Hands a statement to its directive. The error is `None` where it has been told.
+    fn dispatch(&mut self, words: &Words, is_block: bool) -> Result<(), Option<Error>> {
+        let directive = self.directive(words, is_block)?;
+        (directive.run)(self, words).map_err(|fault| {
+            let error = fault.into_error(words, |index| self.place_of(index))?;
+            Some(error.or_hint(|| hint::semicolon(words)))
+        })
+    }
+
+    /// The directive of a statement, if it may stand here as it does.
+    fn directive(&self, words: &Words, is_block: bool) -> Result<&'static Directive, Error> {
         let name = words.name.as_str();
+        if is_block && self.input.name.is_none() {
+            return Err(self.error("block directives are not supported in -g option"));
+        }
         let Some(directive) = directive::find(name) else {
             return Err(match hint::is_foreign(name) {
                 true => self.misplaced(name, Some(hint::FOREIGN.into())),
@@ -238,12 +312,9 @@ impl Reader<'_> {
         }
         if !directive.arity.contains(&words.arguments.len()) {
             let error = self.error(format!("invalid number of arguments in \"{name}\" directive"));
-            return Err(error.with_hint(hint::semicolon(&words)));
+            return Err(error.with_hint(hint::semicolon(words)));
         }
-        (directive.run)(self, &words).map_err(|fault| {
-            let error = fault.into_error(&words, |index| self.place_of(index));
-            error.or_hint(|| hint::semicolon(&words))
-        })
+        Ok(directive)
     }
 
     fn decode(&self, words: Vec<Vec<u8>>) -> Result<Words, Error> {

@@ -79,6 +79,36 @@ on_both! {
         assert!(TcpStream::connect(listen).is_err(), "nothing runs");
     }
 
+    fn all_mistakes_are_told_and_the_first_is_logged(program: Program) {
+        let name = program.name();
+        let folder = Proxy::folder();
+        let path = folder.path().join("gatepost.conf");
+        let text = "events {}\nmail {\n    auth_http https://h/;\n    server { listen 143 sssl; }\n    evens { foo; }\n}\n";
+        fs::write(&path, text).unwrap();
+        let file = path.display();
+        let errors = format!(
+            "{name}: [emerg] invalid port in auth_http \"https://h/\" in {file}:3
+    3 |     auth_http https://h/;
+      |               ^^^^^^^^^^
+{name}: [emerg] invalid parameter \"sssl\" in {file}:4
+    4 |     server {{ listen 143 sssl; }}
+      |                         ^^^^ did you mean \"ssl\"?
+{name}: [emerg] unknown directive \"evens\" in {file}:5
+    5 |     evens {{ foo; }}
+      |     ^^^^^ did you mean \"events\"?
+"
+        );
+        let tested = format!("{errors}{name}: configuration file {file} test failed\n");
+        assert_eq!(failed(command(program, &folder, &["-t"])), tested);
+        assert_eq!(failed(command(program, &folder, &["-e", "start.log"])), errors);
+        let log = fs::read_to_string(folder.path().join("start.log")).unwrap();
+        assert_eq!(log.matches("[emerg]").count(), 1, "{log}");
+        assert!(log.contains("invalid port in auth_http"), "{log}");
+        fs::write(&path, "foo;\n".repeat(23)).unwrap();
+        let text = failed(command(program, &folder, &["-t"]));
+        assert!(text.contains(&format!("{name}: ... and 3 more\n")), "{text}");
+    }
+
     fn mistakes_on_the_command_line_lead_to_the_help(program: Program) {
         let name = program.name();
         let mut command = Command::new(program.path());

@@ -94,7 +94,7 @@ pub(super) fn finish(reader: &mut Reader<'_>, server: &mut ServerBlock) -> Resul
         if let Some(text) = block.portless.take() {
             let Some(protocol) = protocol else {
                 let message = format!("no port in \"{text}\" of the \"listen\" directive");
-                return Err(Error::new(message, block.place));
+                return Err(Error::new(message, block.place).for_lack_of(&["protocol", "listen"]));
             };
             let port = port_of(protocol);
             for address in &mut block.addresses {

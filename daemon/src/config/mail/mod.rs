@@ -10,6 +10,7 @@ pub(super) mod tls;
 use std::collections::HashSet;
 
 use super::directive::Directive;
+use super::errors::Damage;
 use super::layer::Layer;
 use crate::runtime::Peer;
 pub(super) use server::ServerBlock;
@@ -22,6 +23,7 @@ pub(super) const TABLES: &[&[Directive]] =
 #[derive(Default)]
 pub(super) struct MailBlock {
     pub(super) layer: Layer,
+    pub(super) damage: Damage,
     /// The `server` that is being read.
     pub(super) current: Option<ServerBlock>,
     pub(super) servers: Vec<ServerBlock>,

@@ -11,6 +11,7 @@ use super::listen::{self, ListenBlock};
 use crate::config::address::{Address, AddressError, Form};
 use crate::config::directive::{Context, Directive, MAIL, MAIL_SERVER, MAIN, MANY, SERVER, Words, once};
 use crate::config::error::{Error, Fault, Place};
+use crate::config::errors::Damage;
 use crate::config::layer::Layer;
 use crate::config::reader::Reader;
 use crate::config::{Resolver, merge, value};
@@ -24,6 +25,7 @@ const SUSPICIOUS: Duration = Duration::from_secs(1000);
 /// What one `server {}` says.
 pub(in crate::config) struct ServerBlock {
     pub(in crate::config) layer: Layer,
+    pub(in crate::config) damage: Damage,
     pub(in crate::config) listens: Vec<ListenBlock>,
     /// `protocol`, or what the port of a `listen` says.
     pub(in crate::config) protocol: Option<Protocol>,
@@ -64,22 +66,31 @@ fn mail(reader: &mut Reader<'_>, _words: &Words) -> Result<(), Fault> {
     reader.mail = Some(MailBlock::default());
     reader.read_block(Context::Mail)?;
     let mut mail = reader.mail.take().unwrap_or_default();
-    mail.merged = merge::mail(reader, &mail)?;
+    mail.merged = merge::mail(reader, &mail);
     reader.mail = Some(mail);
     Ok(())
 }
 
 fn server(reader: &mut Reader<'_>, _words: &Words) -> Result<(), Fault> {
     let place = reader.place();
-    let block = ServerBlock { layer: Layer::default(), listens: Vec::new(), protocol: None, place };
+    let block = ServerBlock {
+        layer: Layer::default(),
+        damage: Damage::default(),
+        listens: Vec::new(),
+        protocol: None,
+        place,
+    };
     reader.mail.get_or_insert_default().current = Some(block);
-    reader.read_block(Context::Server)?;
-    let mail = reader.mail.get_or_insert_default();
-    let Some(mut block) = mail.current.take() else { return Ok(()) };
+    let outcome = reader.read_block(Context::Server);
+    let Some(mut block) = reader.mail.get_or_insert_default().current.take() else { return outcome };
+    outcome?;
     if block.listens.is_empty() {
-        return Err(Error::new("no \"listen\" is defined for server", block.place).into());
+        let error = Error::new("no \"listen\" is defined for server", block.place.clone());
+        reader.fail_server(&block, error.for_lack_of(&["listen"]));
     }
-    listen::finish(reader, &mut block)?;
+    if let Err(error) = listen::finish(reader, &mut block) {
+        reader.fail_server(&block, error);
+    }
     reader.mail.get_or_insert_default().servers.push(block);
     Ok(())
 }

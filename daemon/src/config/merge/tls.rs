@@ -31,7 +31,10 @@ pub(super) fn tls(
 ) -> Result<Option<Tls>, Error> {
     let Some((mode, place)) = tls_mode(block, layer) else { return Ok(None) };
     let (certificates, keys) = (&layer.ssl_certificate, &layer.ssl_certificate_key);
-    let missing = |what: String| Err(Error::new(what, place.clone()));
+    let missing = |what: String| {
+        let names = &["ssl_certificate", "ssl_certificate_key"];
+        Err(Error::new(what, place.clone()).for_lack_of(names))
+    };
     let Some(last) = certificates.last() else {
         return missing(format!("no \"ssl_certificate\" is defined for the \"{mode}\" directive"));
     };
@@ -71,7 +74,7 @@ fn negotiation(reader: &mut Reader<'_>, layer: &Layer, place: &Place) -> Result<
     let (tls12, tls13) = (versions.contains(&TlsProtocol::Tls12), versions.contains(&TlsProtocol::Tls13));
     if !tls12 && !tls13 {
         let message = "\"ssl_protocols\" has neither \"TLSv1.2\" nor \"TLSv1.3\"";
-        return Err(Error::new(message, place.clone()));
+        return Err(Error::new(message, place.clone()).for_lack_of(&["ssl_protocols"]));
     }
     let ciphers = layer.ssl_ciphers.as_deref().unwrap_or(certificates::DEFAULT_CIPHERS);
     let mut negotiation = Negotiation::new(tls12, tls13, ciphers).map_err(|message| {
@@ -131,7 +134,8 @@ fn clients(reader: &Reader<'_>, layer: &Layer) -> Result<Option<Clients>, Error>
     };
     if policy != VerifyClient::OptionalNoCa && settings.named.is_none() && settings.trusted.is_none() {
         let message = "no ssl_client_certificate or ssl_trusted_certificate for ssl_verify_client";
-        return Err(Error::nowhere(message));
+        let names = &["ssl_client_certificate", "ssl_trusted_certificate"];
+        return Err(Error::nowhere(message).for_lack_of(names));
     }
     Clients::load(&settings, &|path| reader.environment.read(path)).map(Some).map_err(cannot_load)
 }

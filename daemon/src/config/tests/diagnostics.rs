@@ -65,8 +65,9 @@ fn what_has_no_line_shows_none() {
     assert_eq!(shown(&in_mail("auth_http_header Key 'se\u{1}cret';")), "");
     let request = Request { directives: Some("daemn on;".into()), ..language::request(None) };
     let mut report = Report::default();
-    let error = Config::load(&request, &machine(), &mut report).expect_err("an error");
+    let errors = Config::load(&request, &machine(), &mut report).expect_err("an error");
+    let error = errors.first();
     assert_eq!(error.to_string(), "unknown directive \"daemn\" in command line");
     assert_eq!(error.hint(), Some("did you mean \"daemon\"?"));
-    assert_eq!(report.excerpt(&error), None);
+    assert_eq!(report.excerpt(error), None);
 }

@@ -1,4 +1,5 @@
 mod diagnostics;
+mod errors;
 mod language;
 mod listen;
 mod log;
@@ -11,7 +12,10 @@ use super::*;
 
 /// Everything that reading a text comes to.
 struct Outcome {
+    /// What it is, or the first error.
     config: Result<Config, Error>,
+    /// All errors.
+    errors: Vec<Error>,
     report: Report,
 }
 
@@ -23,7 +27,8 @@ fn read(text: &str) -> Outcome {
 fn read_on(machine: Memory, text: &str) -> Outcome {
     let mut report = Report::default();
     let config = Config::parse(text, machine, &mut report);
-    Outcome { config, report }
+    let errors = config.as_ref().err().map(|errors| errors.iter().cloned().collect()).unwrap_or_default();
+    Outcome { config: config.map_err(|errors| errors.first().clone()), errors, report }
 }
 
 fn machine() -> Memory {
@@ -38,7 +43,7 @@ fn good(text: &str) -> Config {
     outcome.config.unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
-/// The only error of a text.
+/// The first error of a text.
 #[track_caller]
 fn error(text: &str) -> String {
     match read(text).config {
