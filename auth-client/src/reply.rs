@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use gatepost_protocol::auth::{Accepted, AuthFailure, AuthReply, BackendAddr, Refusal};
+use gatepost_protocol::config::ProxySsl;
 use gatepost_protocol::secret::Secret;
 
 use crate::body::{self, FramingLines};
@@ -25,6 +26,7 @@ pub(crate) struct Head {
     status: StatusSeen,
     server: Option<Vec<u8>>,
     port: Option<Vec<u8>>,
+    ssl: Option<Vec<u8>>,
     login: Option<Text>,
     password: Option<Text>,
     wait: Option<Duration>,
@@ -72,6 +74,7 @@ impl Head {
             _ if damaged => return Err(AuthFailure::InvalidHeader),
             Field::Server => self.server = Some(value.to_vec()),
             Field::Port => self.port = Some(value.to_vec()),
+            Field::ServerSsl => self.ssl = Some(value.to_vec()),
             Field::Wait => self.wait = seconds(value).or(self.wait),
             Field::Connection => self.on_connection(value),
             Field::ContentLength => self.framing.on_content_length(value),
@@ -108,11 +111,13 @@ impl Head {
             return Err(AuthFailure::NoPassword);
         }
         let backend = backend(server, port)?;
+        let ssl = self.ssl.map(ssl).transpose()?;
         if [&self.login, &self.password].into_iter().flatten().any(|text| text.damaged) {
             return Err(AuthFailure::InvalidCredentials);
         }
         Ok(Accepted {
             backend,
+            ssl,
             login: self.login.map(|login| login.value.expose().to_vec()),
             password: self.password.map(|password| password.value),
         })
@@ -149,6 +154,7 @@ enum Field {
     Status,
     Server,
     Port,
+    ServerSsl,
     User,
     Pass,
     Wait,
@@ -165,10 +171,11 @@ impl Field {
     }
 }
 
-const FIELDS: [(&str, Field); 10] = [
+const FIELDS: [(&str, Field); 11] = [
     ("Auth-Status", Field::Status),
     ("Auth-Server", Field::Server),
     ("Auth-Port", Field::Port),
+    ("Auth-Server-SSL", Field::ServerSsl),
     ("Auth-User", Field::User),
     ("Auth-Pass", Field::Pass),
     ("Auth-Wait", Field::Wait),
@@ -195,6 +202,13 @@ fn backend(server: Vec<u8>, port: Vec<u8>) -> Result<BackendAddr, AuthFailure> {
         return Err(AuthFailure::InvalidPort(port));
     };
     Ok(BackendAddr { address: SocketAddr::new(ip, number), name: format!("{server}:{port}").into() })
+}
+
+/// The words of `proxy_ssl`, in any case as there. Nothing else will do, or a login could go out in clear by a typing error.
+fn ssl(value: Vec<u8>) -> Result<ProxySsl, AuthFailure> {
+    let words = [("off", ProxySsl::Off), ("on", ProxySsl::On), ("starttls", ProxySsl::StartTls)];
+    let known = words.iter().find(|(word, _)| value.eq_ignore_ascii_case(word.as_bytes()));
+    known.map(|(_, ssl)| *ssl).ok_or(AuthFailure::InvalidServerSsl(value))
 }
 
 fn address(server: &[u8]) -> Option<(IpAddr, &str)> {

@@ -219,6 +219,7 @@ pub(crate) fn server() -> Server {
         pass_error_message: false,
         proxy_protocol: ProxyProtocol::Off,
         verify_client: None,
+        proxy_ssl: gatepost_protocol::config::BackendTls::default(),
         real_ip_from: Vec::new(),
     }
 }

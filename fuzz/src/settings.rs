@@ -49,6 +49,7 @@ pub(crate) fn listener(protocol: Protocol, letters: &[u8]) -> Listener {
             (false, false) => ProxyProtocol::Off,
         },
         verify_client: None,
+        proxy_ssl: gatepost_protocol::config::BackendTls::default(),
         real_ip_from: vec![Network::Inet { address: [0, 0, 0, 0].into(), prefix: 0 }],
     };
     Listener { server: Arc::new(server), ssl, proxy_protocol: has(b'p') }

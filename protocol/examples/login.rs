@@ -113,7 +113,7 @@ fn log_in(dialogue: &Dialogue, origin: &Origin, now: Instant, input: &mut Vec<u8
     assert!(matches!(asked, Some(Action::Authenticate(_))), "{asked:?}");
     drop(asked);
     let backend = BackendAddr { address: ([192, 0, 2, 2], 143).into(), name: "192.0.2.2:143".into() };
-    let accepted = Accepted { backend, login: None, password: None };
+    let accepted = Accepted { backend, ssl: None, login: None, password: None };
     let asked = caller.complete(Completion::Auth(Ok(AuthReply::Accepted(accepted))));
     assert!(matches!(asked, Some(Action::Connect(_))), "{asked:?}");
     let mut asked = caller.complete(Completion::Connected(Ok(())));

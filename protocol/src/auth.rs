@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::action::Errno;
 use crate::address::{ClientAddr, ProxyAddresses};
-use crate::config::Protocol;
+use crate::config::{Protocol, ProxySsl};
 use crate::secret::Secret;
 use crate::transport::TlsFacts;
 
@@ -127,13 +127,15 @@ pub enum AuthReply {
 pub struct Accepted {
     /// The backend to connect to.
     pub backend: BackendAddr,
+    /// `Auth-Server-SSL`: replaces `proxy_ssl`.
+    pub ssl: Option<ProxySsl>,
     /// `Auth-User`: replaces the login.
     pub login: Option<Vec<u8>>,
     /// `Auth-Pass`: replaces the password.
     pub password: Option<Secret>,
 }
 
-/// A backend, as the auth server named it. More forms (names, TLS, several candidates) will join.
+/// A backend, as the auth server named it. More forms (names, several candidates) will join.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackendAddr {
     /// Where to connect.
@@ -200,6 +202,12 @@ pub enum AuthFailure {
     /// `Auth-Port` is not a port.
     #[error("sent invalid server port")]
     InvalidPort(Vec<u8>),
+    /// `Auth-Server-SSL` is none of its words.
+    #[error("sent invalid server ssl")]
+    InvalidServerSsl(Vec<u8>),
+    /// `Auth-Server-SSL` asks for TLS and the server has no settings for it.
+    #[error("asked for SSL to upstream, for which no \"proxy_ssl\" is configured")]
+    NoBackendTls,
     /// `Auth-User` or `Auth-Pass` holds bytes that no backend dialogue can carry.
     #[error("sent invalid credentials")]
     InvalidCredentials,

@@ -76,6 +76,8 @@ pub struct Server {
     pub verify_client: Option<ClientVerification>,
     /// `proxy_pass_error_message`.
     pub pass_error_message: bool,
+    /// `proxy_ssl` and what goes with it.
+    pub proxy_ssl: BackendTls,
     /// `proxy_protocol`: the header sent to backends.
     pub proxy_protocol: ProxyProtocol,
     /// `set_real_ip_from`.
@@ -112,6 +114,30 @@ pub enum StartTls {
     On,
     /// Offered, and logins are refused before it.
     Only,
+}
+
+/// `proxy_ssl`: how the leg to a backend is protected. Nothing falls back to less.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxySsl {
+    /// In clear.
+    #[default]
+    Off,
+    /// TLS from the first byte behind the PROXY header.
+    On,
+    /// STARTTLS (IMAP, SMTP) or STLS (POP3), before anybody is named.
+    StartTls,
+}
+
+/// TLS towards backends. The default is none.
+#[derive(Clone, Debug, Default)]
+pub struct BackendTls {
+    /// Where the auth server does not say `Auth-Server-SSL`.
+    pub mode: ProxySsl,
+    /// Whom to trust and how to shake hands; a backend that needs it and finds none is not connected. ALPN is not for
+    /// backends, so it has no `alpn_protocols`.
+    pub config: Option<Arc<rustls::ClientConfig>>,
+    /// `proxy_ssl_name`: what the certificate must be for, instead of the backend's address.
+    pub name: Option<rustls::pki_types::ServerName<'static>>,
 }
 
 /// `proxy_protocol`.

@@ -2,6 +2,7 @@
 
 use crate::action::{ConnectFailure, Errno, LookupFailure, Side};
 use crate::auth::AuthFailure;
+use crate::transport::PeerFault;
 
 /// Severity, in `error_log`'s words; the most severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,16 +35,16 @@ pub enum Event {
     UnknownProxyVersion(u8),
     /// The PROXY header is longer than we accept.
     ProxyHeaderTooLarge,
-    /// The client closed in the middle of the TLS handshake.
-    ClosedInHandshake,
+    /// This leg's peer closed in the middle of the TLS handshake.
+    ClosedInHandshake(Side),
     /// The TLS handshake, or a record after it, failed on this leg; the text is `TlsError`'s reason.
     TlsFailed(Side, Box<str>),
     /// The client's certificate does not verify.
     CertificateRefused(Box<str>),
     /// `ssl_verify_client on` and no certificate.
     NoCertificate,
-    /// Bytes in clear were already there behind STARTTLS.
-    PlaintextAfterStartTls,
+    /// Bytes in clear of this leg's peer were already there behind STARTTLS, or behind the answer to ours.
+    PlaintextAfterStartTls(Side),
     /// The client's name could not be looked up or confirmed.
     LookupFailed(LookupFailure),
     /// SMTP: the client spoke before the greeting; the first line of what it said, or no more than the verb AUTH.
@@ -93,6 +94,10 @@ pub enum Event {
         /// Whether the session ends for it.
         fatal: bool,
     },
+    /// The backend's certificate is not accepted.
+    BackendNotTrusted(PeerFault),
+    /// STARTTLS is wanted and the backend does not offer it.
+    NoStartTls,
     /// The relay begins.
     LoggedIn,
     /// The relay ended by end of file or read error.
@@ -116,7 +121,10 @@ pub enum Stage {
     HttpAuth,
     Connecting,
     SendingProxyHeader,
+    HandshakingBackend,
     ReadingResponse,
+    SendingStartTls,
+    SendingCapability,
     SendingUser,
     SendingPassword,
     SendingLogin,
@@ -148,6 +156,9 @@ impl Stage {
             Self::HttpAuth => "in http auth state",
             Self::Connecting => "connecting to upstream",
             Self::SendingProxyHeader => "sending PROXY protocol header to upstream",
+            Self::HandshakingBackend => "SSL handshaking to upstream",
+            Self::SendingStartTls => "sending STARTTLS to upstream",
+            Self::SendingCapability => "sending CAPABILITY command to upstream",
             Self::ReadingResponse => "reading response from upstream",
             Self::SendingUser => "sending user name to upstream",
             Self::SendingPassword => "sending password to upstream",

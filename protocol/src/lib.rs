@@ -81,6 +81,7 @@
 //!     starttls: StartTls::Off,
 //!     tls: None,
 //!     verify_client: None,
+//!     proxy_ssl: gatepost_protocol::config::BackendTls::default(),
 //!     pass_error_message: false,
 //!     proxy_protocol: ProxyProtocol::Off,
 //!     real_ip_from: Vec::new(),
@@ -110,7 +111,7 @@
 //!                 assert_eq!(request.credentials.login(), b"alice");
 //!                 let address = "10.0.0.5:110".parse()?;
 //!                 let backend = BackendAddr { address, name: "10.0.0.5:110".into() };
-//!                 let reply = Accepted { backend, login: None, password: None };
+//!                 let reply = Accepted { backend, ssl: None, login: None, password: None };
 //!                 completion = Some(Completion::Auth(Ok(AuthReply::Accepted(reply))));
 //!             }
 //!             Action::Connect(_) => completion = Some(Completion::Connected(Ok(()))),

@@ -123,6 +123,8 @@ pub(crate) struct BackendLogin {
     pub(crate) client: ClientAddr,
     /// SMTP: the client's name as for `Client-Host`.
     pub(crate) client_host: Box<str>,
+    /// Whether TLS is to be begun in the dialogue, before the login.
+    pub(crate) starttls: bool,
 }
 
 /// What a backend login may see and touch while it reacts to one line.
@@ -151,6 +153,9 @@ impl BackendContext<'_> {
 pub(crate) enum BackendStep {
     /// Go on with the next line.
     Continue,
+    /// The backend has agreed to STARTTLS; the handshake follows, then the login goes on. The session refuses bytes that
+    /// are there already.
+    StartTls,
     /// Logged in; the client's final reply is written. Further backend bytes belong to the client.
     LoggedIn,
     /// The backend refused or broke the protocol.

@@ -270,6 +270,7 @@ fn a_backend_reply_over_the_buffer_is_logged_as_far_as_it_fits() {
     let dialogue = format!(
         "
         B: {long}
+        P: QUIT
         ! log BackendReplyTooLong \"{shown}\" while reading response from upstream
     "
     );

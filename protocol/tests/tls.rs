@@ -173,7 +173,7 @@ fn bytes_in_clear_behind_starttls_end_the_session() {
         assert_eq!(
             driver.take_actions(),
             [
-                Action::Log(Event::PlaintextAfterStartTls, Some(Stage::Auth)),
+                Action::Log(Event::PlaintextAfterStartTls(Side::Client), Some(Stage::Auth)),
                 Action::Close(Side::Client),
                 Action::Finish
             ]

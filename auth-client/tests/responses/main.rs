@@ -86,7 +86,7 @@ fn backend(address: &str, name: &str) -> BackendAddr {
 
 fn accepted() -> Outcome {
     let backend = backend("127.0.0.1:143", "127.0.0.1:143");
-    Ok(AuthReply::Accepted(Accepted { backend, login: None, password: None }))
+    Ok(AuthReply::Accepted(Accepted { backend, ssl: None, login: None, password: None }))
 }
 
 const OK: &str = "Auth-Status: OK\r\nAuth-Server: 127.0.0.1\r\nAuth-Port: 143\r\n";

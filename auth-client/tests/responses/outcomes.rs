@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gatepost_protocol::auth::{Accepted, AuthFailure, AuthReply, Credentials, Refusal};
 use gatepost_protocol::config::Protocol;
+use gatepost_protocol::config::ProxySsl;
 use gatepost_protocol::secret::Secret;
 
 use crate::{OK, Outcome, accepted, backend, cram_md5, exchange, outcome, outcome_of, plain};
@@ -157,7 +158,7 @@ fn backends() {
         ("::ffff:1.2.3.4", "143", "[::ffff:1.2.3.4]:143", "::ffff:1.2.3.4:143"),
     ] {
         let lines = format!("Auth-Status: OK\nAuth-Server: {server}\nAuth-Port: {port}");
-        let expected = Accepted { backend: backend(address, name), login: None, password: None };
+        let expected = Accepted { backend: backend(address, name), ssl: None, login: None, password: None };
         assert_eq!(headers(&lines), Ok(AuthReply::Accepted(expected)), "{lines:?}");
     }
 }
@@ -191,11 +192,34 @@ fn no_backend() {
 }
 
 #[test]
+fn tls_to_the_backend() {
+    let with = |lines: &str| outcome(&format!("{OK}{lines}\r\n"));
+    let accepted = |ssl: Option<ProxySsl>| {
+        let backend = backend("127.0.0.1:143", "127.0.0.1:143");
+        Ok(AuthReply::Accepted(Accepted { backend, ssl, login: None, password: None }))
+    };
+    for (line, ssl) in [
+        ("", None),
+        ("Auth-Server-SSL: on\r\n", Some(ProxySsl::On)),
+        ("auth-server-ssl: Off\r\n", Some(ProxySsl::Off)),
+        ("Auth-Server-SSL: STARTTLS\r\n", Some(ProxySsl::StartTls)),
+        ("Auth-Server-SSL: off\r\nAuth-Server-SSL: on\r\n", Some(ProxySsl::On)),
+    ] {
+        assert_eq!(with(line), accepted(ssl), "{line:?}");
+    }
+    for value in ["", "yes", "onn", "start tls", "1"] {
+        let failure = AuthFailure::InvalidServerSsl(value.into());
+        assert_eq!(with(&format!("Auth-Server-SSL: {value}\r\n")), Err(failure));
+    }
+}
+
+#[test]
 fn logins_and_passwords() {
     let with = |lines: &str| outcome(&format!("{OK}{lines}\r\n"));
     let accepted = |login: Option<&[u8]>, password: Option<&[u8]>| {
         Ok(AuthReply::Accepted(Accepted {
             backend: backend("127.0.0.1:143", "127.0.0.1:143"),
+            ssl: None,
             login: login.map(<[u8]>::to_vec),
             password: password.map(Secret::from),
         }))

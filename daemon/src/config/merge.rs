@@ -134,6 +134,7 @@ fn engine(reader: &Reader<'_>, layer: &Layer, protocol: Protocol, tls: Option<Tl
         starttls: starttls(layer),
         tls,
         verify_client,
+        proxy_ssl: gatepost_protocol::config::BackendTls::default(),
         pass_error_message: layer.proxy_pass_error_message.unwrap_or(false),
         proxy_protocol: layer.proxy_protocol.unwrap_or(ProxyProtocol::Off),
         real_ip_from: layer.set_real_ip_from.clone(),

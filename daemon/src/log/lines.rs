@@ -6,6 +6,7 @@ use gatepost_protocol::action::{ConnectFailure, DnsError, Errno, LookupFailure, 
 use gatepost_protocol::address::ClientAddr;
 use gatepost_protocol::auth::AuthFailure;
 use gatepost_protocol::event::{Event, Level, LogContext, Stage};
+use gatepost_protocol::transport::PeerFault;
 use nix::libc;
 
 use super::escape;
@@ -62,11 +63,11 @@ pub(crate) fn level(event: &Event) -> Level {
     match event {
         Event::Connected
         | Event::ClientTimedOut
-        | Event::ClosedInHandshake
+        | Event::ClosedInHandshake(Side::Client)
         | Event::TlsFailed(Side::Client, _)
         | Event::CertificateRefused(_)
         | Event::NoCertificate
-        | Event::PlaintextAfterStartTls
+        | Event::PlaintextAfterStartTls(Side::Client)
         | Event::RejectedBeforeGreeting(_)
         | Event::Rejected(_)
         | Event::TooLongCommand(..)
@@ -87,7 +88,11 @@ pub(crate) fn level(event: &Event) -> Level {
         Event::BrokenProxyHeader(_)
         | Event::UnknownProxyVersion(_)
         | Event::ProxyHeaderTooLarge
+        | Event::ClosedInHandshake(Side::Backend)
         | Event::TlsFailed(Side::Backend, _)
+        | Event::PlaintextAfterStartTls(Side::Backend)
+        | Event::BackendNotTrusted(_)
+        | Event::NoStartTls
         | Event::BackendTimedOut
         | Event::BackendClosed
         | Event::BackendReplyTooLong(_)
@@ -124,6 +129,8 @@ fn auth_level(failure: &AuthFailure) -> Level {
         | AuthFailure::NoPassword
         | AuthFailure::InvalidServer(_)
         | AuthFailure::InvalidPort(_)
+        | AuthFailure::InvalidServerSsl(_)
+        | AuthFailure::NoBackendTls
         | AuthFailure::InvalidCredentials
         | AuthFailure::TooManyWaits => Level::Error,
     }
@@ -171,7 +178,7 @@ fn message(event: &Event, context: &LogContext, place: Place<'_>) -> String {
         Event::BrokenProxyHeader(header) => format!("broken header: {}", quoted(header)),
         Event::UnknownProxyVersion(version) => format!("unknown PROXY protocol version: {version}"),
         Event::ProxyHeaderTooLarge => "header is too large".into(),
-        Event::ClosedInHandshake => "peer closed connection in SSL handshake".into(),
+        Event::ClosedInHandshake(_) => "peer closed connection in SSL handshake".into(),
         Event::TlsFailed(_, reason) => {
             format!("SSL_do_handshake() failed (SSL: {})", escape(reason.as_bytes()))
         }
@@ -179,7 +186,15 @@ fn message(event: &Event, context: &LogContext, place: Place<'_>) -> String {
             format!("client SSL certificate verify error: ({})", escape(reason.as_bytes()))
         }
         Event::NoCertificate => "client sent no required SSL certificate".into(),
-        Event::PlaintextAfterStartTls => "plaintext data after STARTTLS".into(),
+        Event::PlaintextAfterStartTls(Side::Client) => "plaintext data after STARTTLS".into(),
+        Event::PlaintextAfterStartTls(Side::Backend) => "upstream sent plaintext data after STARTTLS".into(),
+        Event::BackendNotTrusted(PeerFault::Unverified(failure)) => {
+            format!("upstream SSL certificate verify error: ({failure})")
+        }
+        Event::BackendNotTrusted(PeerFault::WrongName(name)) => {
+            format!("upstream SSL certificate does not match {}", quoted(name.as_bytes()))
+        }
+        Event::NoStartTls => "upstream does not offer STARTTLS".into(),
         Event::LookupFailed(failure) => lookup_message(failure),
         Event::RejectedBeforeGreeting(text) => {
             format!("client was rejected before greeting: {}", quoted(text))
@@ -234,6 +249,7 @@ fn auth_message(failure: &AuthFailure, server: &str) -> String {
         AuthFailure::TimedOut => "timed out (110: Connection timed out)".into(),
         AuthFailure::InvalidServer(value) => format!("sent invalid server address:{}", quoted(value)),
         AuthFailure::InvalidPort(value) => format!("sent invalid server port:{}", quoted(value)),
+        AuthFailure::InvalidServerSsl(value) => format!("sent invalid server ssl:{}", quoted(value)),
         AuthFailure::Closed
         | AuthFailure::InvalidResponse
         | AuthFailure::InvalidHeader
@@ -242,6 +258,7 @@ fn auth_message(failure: &AuthFailure, server: &str) -> String {
         | AuthFailure::HttpStatus(_)
         | AuthFailure::NoServerOrPort
         | AuthFailure::NoPassword
+        | AuthFailure::NoBackendTls
         | AuthFailure::InvalidCredentials
         | AuthFailure::TooManyWaits => failure.to_string(),
     };

@@ -2,21 +2,30 @@
 //!
 //! ```text
 //! backend                      we
-//! * OK ... (greeting)          TAG LOGIN {n}
+//! * OK ... (greeting)          starttls STARTTLS, if so configured
+//! starttls OK ...              (TLS handshake)
+//!                              capability CAPABILITY
+//! * CAPABILITY ...
+//! capability OK ...            TAG LOGIN {n}
 //! + ...                        login {m}
 //! + ...                        password
 //! TAG OK ... (to the client)   relay
 //! ```
 //!
-//! TAG is the client's. A greeting whose CAPABILITY code has LITERAL+ or LITERAL- (RFC 7888) gets all three of our lines
-//! in one write, without waiting for `+`. Untagged responses may come at any time; those behind the greeting reach the
-//! client in front of the tagged one, which may well refer to them.
+//! Without STARTTLS the LOGIN answers the greeting. TAG is the client's. A backend whose greeting, or under STARTTLS whose
+//! answer to CAPABILITY, has LITERAL+ or LITERAL- (RFC 7888) gets all three lines of the LOGIN in one write, without
+//! waiting for `+`. Untagged responses may come at any time; those behind the greeting that did not come in clear before
+//! TLS, and do not answer our CAPABILITY, reach the client in front of the tagged one, which may well refer to them.
 
 use super::command::Tag;
 use crate::event::{Event, Stage};
 use crate::machine::{BackendContext, BackendLogin, BackendRefusal, BackendStep};
 use crate::sasl;
 use crate::secret::Secret;
+
+/// Tags of our own: the client's is for its login.
+const STARTTLS_TAG: &[u8] = b"starttls";
+const CAPABILITY_TAG: &[u8] = b"capability";
 
 /// The longest literal that LITERAL- allows without waiting (RFC 7888 section 5).
 const LITERAL_MINUS_BYTES: usize = 4096;
@@ -34,6 +43,10 @@ pub(crate) struct Login {
 #[derive(Debug, Default)]
 enum State {
     Connected(Connected),
+    StartTlsSent(Connected),
+    /// The handshake is under way, or about to begin.
+    Securing(Connected),
+    CapabilitySent(CapabilitySent),
     LoginAnnounced(LoginAnnounced),
     PasswordAnnounced(PasswordAnnounced),
     PasswordSent,
@@ -48,6 +61,13 @@ enum State {
 struct Connected {
     login: Vec<u8>,
     password: Option<Secret>,
+    starttls: bool,
+}
+
+#[derive(Debug)]
+struct CapabilitySent {
+    connected: Connected,
+    literals: Literals,
 }
 
 #[derive(Debug)]
@@ -64,8 +84,9 @@ struct PasswordAnnounced {
 impl Login {
     /// Waits for the greeting of a backend that has just been connected.
     pub(super) fn new(tag: Tag, login: BackendLogin) -> Self {
-        let BackendLogin { login, password, client: _, client_host: _ } = login;
-        Self { tag, untagged: Vec::new(), state: State::Connected(Connected { login, password }) }
+        let BackendLogin { login, password, client: _, client_host: _, starttls } = login;
+        let connected = Connected { login, password, starttls };
+        Self { tag, untagged: Vec::new(), state: State::Connected(connected) }
     }
 
     /// Takes one line without its end.
@@ -82,20 +103,49 @@ impl Login {
         if line.starts_with(b"+") {
             return self.on_continuation(line, context);
         }
-        match line.strip_prefix(self.tag.as_bytes()).and_then(|rest| rest.strip_prefix(b" ")) {
+        let tag = match &self.state {
+            State::StartTlsSent(_) => STARTTLS_TAG,
+            State::CapabilitySent(_) => CAPABILITY_TAG,
+            State::Connected(_)
+            | State::Securing(_)
+            | State::LoginAnnounced(_)
+            | State::PasswordAnnounced(_)
+            | State::PasswordSent
+            | State::Over
+            | State::OverInLiteral => self.tag.as_bytes(),
+        };
+        match line.strip_prefix(tag).and_then(|rest| rest.strip_prefix(b" ")) {
             Some(response) => self.on_tagged(line, response, context),
             None => self.refuse(line),
         }
     }
 
+    /// RFC 3501 section 6.2.1: what the backend has said of its capabilities counts no more.
+    pub(crate) fn on_secured(&mut self, context: &mut BackendContext<'_>) -> BackendStep {
+        let State::Securing(connected) = std::mem::take(&mut self.state) else {
+            return BackendStep::Failed;
+        };
+        *context.stage = Stage::SendingCapability;
+        send_command(CAPABILITY_TAG, b"CAPABILITY", context);
+        self.state = State::CapabilitySent(CapabilitySent { connected, literals: Literals::Synchronizing });
+        BackendStep::Continue
+    }
+
     /// Takes leave of the backend, at whatever step; without a word where the backend would read it as a literal.
     pub(crate) fn on_quit(&mut self, command: &mut Vec<u8>) {
         match std::mem::take(&mut self.state) {
-            State::Connected(_) | State::PasswordSent | State::Over => {
+            State::Connected(_)
+            | State::StartTlsSent(_)
+            | State::CapabilitySent(_)
+            | State::PasswordSent
+            | State::Over => {
                 // A tag of our own: the client's is taken by its login.
                 command.extend_from_slice(b"logout LOGOUT\r\n");
             }
-            State::LoginAnnounced(_) | State::PasswordAnnounced(_) | State::OverInLiteral => {}
+            State::Securing(_)
+            | State::LoginAnnounced(_)
+            | State::PasswordAnnounced(_)
+            | State::OverInLiteral => {}
         }
     }
 
@@ -106,7 +156,8 @@ impl Login {
         context: &mut BackendContext<'_>,
     ) -> BackendStep {
         let response = line.strip_prefix(b"* ").unwrap_or_default();
-        if is_status(response, b"PREAUTH") {
+        // Who is logged in already cannot have TLS any more (RFC 9051 section 11.1).
+        if is_status(response, b"PREAUTH") && !connected.starttls {
             context.reply.extend_from_slice(self.tag.as_bytes());
             context.reply.extend_from_slice(b" OK completed\r\n");
             return BackendStep::LoggedIn;
@@ -114,6 +165,21 @@ impl Login {
         if !is_status(response, b"OK") {
             return self.refuse(line);
         }
+        if connected.starttls {
+            *context.stage = Stage::SendingStartTls;
+            send_command(STARTTLS_TAG, b"STARTTLS", context);
+            self.state = State::StartTlsSent(connected);
+            return BackendStep::Continue;
+        }
+        self.log_in(connected, Literals::of_greeting(response), context)
+    }
+
+    fn log_in(
+        &mut self,
+        connected: Connected,
+        literals: Literals,
+        context: &mut BackendContext<'_>,
+    ) -> BackendStep {
         let Some(password) = connected.password else {
             context.log(Event::NoPassword);
             return BackendStep::Failed;
@@ -124,7 +190,7 @@ impl Login {
             return BackendStep::Failed;
         }
         let login = LoginAnnounced { login: connected.login, password };
-        self.send_login(login, Literals::of_greeting(response), context)
+        self.send_login(login, literals, context)
     }
 
     fn send_login(
@@ -170,7 +236,13 @@ impl Login {
                 *context.stage = Stage::SendingPassword;
                 self.send_password(&password, context)
             }
-            other @ (State::Connected(_) | State::PasswordSent | State::Over | State::OverInLiteral) => {
+            other @ (State::Connected(_)
+            | State::StartTlsSent(_)
+            | State::Securing(_)
+            | State::CapabilitySent(_)
+            | State::PasswordSent
+            | State::Over
+            | State::OverInLiteral) => {
                 self.state = other;
                 self.refuse(line)
             }
@@ -181,6 +253,16 @@ impl Login {
         // Before a login nothing has literals in it, and its bytes would come to us as if they were lines.
         if is_status(response, b"BYE") || response.ends_with(b"}") {
             return self.refuse(line);
+        }
+        if matches!(self.state, State::StartTlsSent(_)) {
+            // Anybody may have put it there.
+            return BackendStep::Continue;
+        }
+        if let State::CapabilitySent(sent) = &mut self.state
+            && is_status(response, b"CAPABILITY")
+        {
+            sent.literals = Literals::of_capabilities(response);
+            return BackendStep::Continue;
         }
         if self.untagged.len() + line.len() + 2 > context.server.proxy_buffer {
             context.log(Event::BackendReplyTooLong(line.to_vec()));
@@ -193,11 +275,26 @@ impl Login {
 
     fn on_tagged(&mut self, line: &[u8], response: &[u8], context: &mut BackendContext<'_>) -> BackendStep {
         // Whatever it says, the command is over, and a literal that was announced is not awaited any more.
-        let state = std::mem::take(&mut self.state);
-        if matches!(state, State::PasswordSent) && is_status(response, b"OK") {
-            context.reply.extend_from_slice(&self.untagged);
-            push_line(context.reply, line);
-            return BackendStep::LoggedIn;
+        match std::mem::take(&mut self.state) {
+            State::StartTlsSent(connected) if is_status(response, b"OK") => {
+                self.state = State::Securing(connected);
+                return BackendStep::StartTls;
+            }
+            // One that does not tell its capabilities has no literals to spare.
+            State::CapabilitySent(sent) => return self.log_in(sent.connected, sent.literals, context),
+            State::PasswordSent if is_status(response, b"OK") => {
+                context.reply.extend_from_slice(&self.untagged);
+                push_line(context.reply, line);
+                return BackendStep::LoggedIn;
+            }
+            State::StartTlsSent(_) => return self.refuse(line),
+            State::Connected(_)
+            | State::Securing(_)
+            | State::LoginAnnounced(_)
+            | State::PasswordAnnounced(_)
+            | State::PasswordSent
+            | State::Over
+            | State::OverInLiteral => {}
         }
         BackendStep::Refused(BackendRefusal {
             reply: self.untagged_and(line),
@@ -221,7 +318,12 @@ impl Login {
             State::LoginAnnounced(_) | State::PasswordAnnounced(_) | State::OverInLiteral => {
                 State::OverInLiteral
             }
-            State::Connected(_) | State::PasswordSent | State::Over => State::Over,
+            State::Connected(_)
+            | State::StartTlsSent(_)
+            | State::Securing(_)
+            | State::CapabilitySent(_)
+            | State::PasswordSent
+            | State::Over => State::Over,
         };
     }
 
@@ -243,8 +345,12 @@ impl Literals {
     /// Looks into `OK [CAPABILITY ...] text`.
     fn of_greeting(response: &[u8]) -> Self {
         let code = response.get(3..).and_then(|rest| rest.strip_prefix(b"[")).unwrap_or_default();
-        let code = &code[..memchr::memchr(b']', code).unwrap_or(0)];
-        let mut words = code.split(|&byte| byte == b' ');
+        Self::of_capabilities(&code[..memchr::memchr(b']', code).unwrap_or(0)])
+    }
+
+    /// Looks into `CAPABILITY ...`.
+    fn of_capabilities(text: &[u8]) -> Self {
+        let mut words = text.split(|&byte| byte == b' ');
         if !words.next().is_some_and(|name| name.eq_ignore_ascii_case(b"CAPABILITY")) {
             return Self::Synchronizing;
         }
@@ -267,6 +373,10 @@ impl Literals {
 /// Whether a response is this status (RFC 3501 section 7.1), in any case.
 fn is_status(response: &[u8], status: &[u8]) -> bool {
     response.split(|&byte| byte == b' ').next().is_some_and(|word| word.eq_ignore_ascii_case(status))
+}
+
+fn send_command(tag: &[u8], name: &[u8], context: &mut BackendContext<'_>) {
+    context.command.extend_from_slice(&[tag, b" ", name, b"\r\n"].concat());
 }
 
 fn push_line(buffer: &mut Vec<u8>, line: &[u8]) {

@@ -138,6 +138,11 @@ impl Login {
         each!(self, login => login.on_line(line, context))
     }
 
+    /// TLS is under the leg: what the backend has said in clear counts no more.
+    pub(crate) fn on_secured(&mut self, context: &mut BackendContext<'_>) -> BackendStep {
+        each!(self, login => login.on_secured(context))
+    }
+
     /// Takes leave of the backend, at whatever step.
     pub(crate) fn on_quit(&mut self, command: &mut Vec<u8>) {
         each!(self, login => login.on_quit(command));

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! backend                      we
-//! +OK ... (greeting)           USER login
+//! +OK ... (greeting)           STLS, if so configured
+//! +OK ...                      (TLS handshake)
+//!                              USER login
 //! +OK ...                      PASS password
 //! +OK ... (to the client)      relay
 //! ```
@@ -22,6 +24,9 @@ pub(crate) struct Login(State);
 #[derive(Debug, Default)]
 enum State {
     Connected(Connected),
+    StlsSent(Connected),
+    /// The handshake is under way, or about to begin.
+    Securing(Connected),
     UserSent(UserSent),
     PassSent,
     #[default]
@@ -32,6 +37,7 @@ enum State {
 struct Connected {
     login: Vec<u8>,
     password: Option<Secret>,
+    starttls: bool,
 }
 
 #[derive(Debug)]
@@ -42,8 +48,8 @@ struct UserSent {
 impl Login {
     /// Waits for the greeting of a backend that has just been connected.
     pub(super) fn new(login: BackendLogin) -> Self {
-        let BackendLogin { login, password, client: _, client_host: _ } = login;
-        Self(State::Connected(Connected { login, password }))
+        let BackendLogin { login, password, client: _, client_host: _, starttls } = login;
+        Self(State::Connected(Connected { login, password, starttls }))
     }
 
     /// Takes one line without its end. A step that writes a command answers all that the backend may have said so
@@ -55,14 +61,34 @@ impl Login {
             return state.refuse(line);
         }
         match state {
+            State::Connected(connected) if connected.starttls => {
+                *context.stage = Stage::SendingStartTls;
+                context.command.extend_from_slice(b"STLS\r\n");
+                self.0 = State::StlsSent(connected);
+                BackendStep::Continue
+            }
             State::Connected(connected) => self.send_user(connected, context),
+            State::StlsSent(connected) => {
+                self.0 = State::Securing(connected);
+                BackendStep::StartTls
+            }
             State::UserSent(user) => self.send_pass(&user, context),
             State::PassSent => {
                 context.reply.extend_from_slice(line);
                 context.reply.extend_from_slice(b"\r\n");
                 BackendStep::LoggedIn
             }
-            State::Over => BackendStep::Failed,
+            State::Securing(_) | State::Over => BackendStep::Failed,
+        }
+    }
+
+    /// STLS has done its work; there is no second greeting.
+    pub(crate) fn on_secured(&mut self, context: &mut BackendContext<'_>) -> BackendStep {
+        match std::mem::take(&mut self.0) {
+            State::Securing(connected) => self.send_user(connected, context),
+            State::Connected(_) | State::StlsSent(_) | State::UserSent(_) | State::PassSent | State::Over => {
+                BackendStep::Failed
+            }
         }
     }
 
@@ -101,7 +127,7 @@ impl State {
     fn refuse(self, line: &[u8]) -> BackendStep {
         let has_sent_credentials = match self {
             Self::UserSent(_) | Self::PassSent => true,
-            Self::Connected(_) | Self::Over => false,
+            Self::Connected(_) | Self::StlsSent(_) | Self::Securing(_) | Self::Over => false,
         };
         BackendStep::Refused(BackendRefusal {
             reply: [line, b"\r\n"].concat(),
@@ -146,6 +172,7 @@ mod tests {
                 password: password.map(|password| password.as_bytes().into()),
                 client: ClientAddr::Unix,
                 client_host: "".into(),
+                starttls: false,
             };
             Self {
                 server: plain(),
@@ -279,7 +306,7 @@ mod tests {
                         prop_assert!(joe.reply.starts_with(b"+OK") && joe.reply.ends_with(b"\r\n"));
                         return Ok(());
                     }
-                    BackendStep::Refused(_) | BackendStep::Failed => {
+                    BackendStep::StartTls | BackendStep::Refused(_) | BackendStep::Failed => {
                         prop_assert!(joe.reply.is_empty());
                         return Ok(());
                     }

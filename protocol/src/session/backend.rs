@@ -1,10 +1,14 @@
 //! Connecting the backend, logging in to it, and the moment before the relay (spec/protocols.md section 9).
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use crate::action::{Action, ConnectFailure};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+
+use crate::action::{Action, ConnectFailure, Side};
 use crate::auth::{Accepted, AuthFailure, Credentials};
-use crate::config::{Protocol, ProxyProtocol};
+use crate::config::{Protocol, ProxyProtocol, ProxySsl};
 use crate::deadline::Timer;
 use crate::event::{Event, Stage};
 use crate::line::{self, Front, Pending};
@@ -22,6 +26,15 @@ const COMMAND_ROOM: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Connecting {
     login: BackendLogin,
+    ssl: ProxySsl,
+    tls: Option<TlsTarget>,
+}
+
+/// Whom a handshake is with.
+#[derive(Debug)]
+struct TlsTarget {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
 }
 
 impl Connecting {
@@ -35,7 +48,15 @@ impl Connecting {
         let login = accepted.login.unwrap_or_else(|| credentials.login().to_vec());
         let password = accepted.password.or_else(|| credentials.password().cloned());
         login::set_login(&login, core);
+        let ssl = accepted.ssl.unwrap_or(core.server.proxy_ssl.mode);
+        let tls = core.server.proxy_ssl.config.clone().filter(|_| ssl != ProxySsl::Off).map(|config| {
+            let address = ServerName::IpAddress(accepted.backend.address.ip().into());
+            TlsTarget { config, name: core.server.proxy_ssl.name.clone().unwrap_or(address) }
+        });
         core.log_context.upstream = Some(accepted.backend.name);
+        if ssl != ProxySsl::Off && tls.is_none() {
+            return login::on_failure(AuthFailure::NoBackendTls, core, now);
+        }
         if password.is_none() && core.protocol() != Protocol::Smtp {
             return login::on_failure(AuthFailure::NoPassword, core, now);
         }
@@ -44,7 +65,9 @@ impl Connecting {
         core.start(Action::Connect(accepted.backend.address), Timer::Backend, now, limit);
         let client = core.log_context.client;
         let client_host = core.client_host.clone().unwrap_or_default();
-        Phase::Connecting(Self { login: BackendLogin { login, password, client, client_host } })
+        let starttls = ssl == ProxySsl::StartTls;
+        let login = BackendLogin { login, password, client, client_host, starttls };
+        Phase::Connecting(Self { login, ssl, tls })
     }
 
     /// The connection is there, or will not be.
@@ -70,9 +93,57 @@ impl Connecting {
                 &mut core.command,
             );
         }
-        core.stage = Stage::ReadingResponse;
         let login = core.machine.backend(self.login);
-        Phase::LoggingIn(LoggingIn { login, received: Pending::default(), used: 0 })
+        let login = LoggingIn { login, received: Pending::default(), used: 0, tls: self.tls };
+        if self.ssl == ProxySsl::On {
+            return login.secure(false, core);
+        }
+        core.stage = Stage::ReadingResponse;
+        Phase::LoggingIn(login)
+    }
+}
+
+/// Shakes hands, at the very start or behind STARTTLS.
+#[derive(Debug)]
+pub(super) struct Securing {
+    login: LoggingIn,
+    tls: TlsTarget,
+    /// What the backend said under TLS before the handshake was over.
+    early: Pending,
+    is_upgrade: bool,
+}
+
+impl Securing {
+    pub(super) fn config(&self) -> &Arc<ClientConfig> {
+        &self.tls.config
+    }
+
+    pub(super) fn name(&self) -> ServerName<'static> {
+        self.tls.name.clone()
+    }
+
+    pub(super) fn on_backend(mut self, bytes: &[u8]) -> Phase {
+        self.early.append(bytes);
+        Phase::Securing(self)
+    }
+
+    /// A greeting may have come early; behind STARTTLS it is our turn.
+    pub(super) fn on_secured(mut self, core: &mut Core, now: Instant) -> Phase {
+        core.stage = Stage::ReadingResponse;
+        let early = self.early.take();
+        if !self.is_upgrade {
+            return self.login.on_backend(&early, core, now);
+        }
+        if !early.is_empty() {
+            return self.login.on_surplus(&early, core);
+        }
+        let step = self.login.ask(core, |login, context| login.on_secured(context));
+        match step {
+            BackendStep::Continue => Phase::LoggingIn(self.login),
+            BackendStep::StartTls | BackendStep::LoggedIn | BackendStep::Refused(_) | BackendStep::Failed => {
+                self.login.on_failed(core)
+            }
+        }
     }
 }
 
@@ -84,6 +155,8 @@ pub(super) struct LoggingIn {
     received: Pending,
     /// Bytes that the lines of an unfinished reply had so far.
     used: usize,
+    /// For a handshake that is still to come.
+    tls: Option<TlsTarget>,
 }
 
 impl LoggingIn {
@@ -100,7 +173,7 @@ impl LoggingIn {
         let mut has_answered = false;
         while !rest.is_empty() {
             if has_answered && !self.login.is_unsolicited(rest) {
-                return surplus(rest, core);
+                return self.on_surplus(rest, core);
             }
             let limit = core.server.proxy_buffer.saturating_sub(self.used);
             let (line, length) = match line::front(rest, limit) {
@@ -110,27 +183,47 @@ impl LoggingIn {
                     // Only what fits: the log must not depend on how the bytes were split.
                     let event = Event::BackendReplyTooLong(rest[..rest.len().min(limit)].to_vec());
                     core.actions.log(event, Some(Stage::ReadingResponse));
-                    return core.internal_error();
+                    return self.on_failed(core);
                 }
             };
             rest = &rest[length..];
             let written = core.command.len();
-            let step = self.ask(line, core);
+            let step = self.ask(core, |login, context| login.on_line(line, context));
             let is_answered = core.command.len() > written;
             has_answered |= is_answered;
             self.used = if is_answered { 0 } else { self.used + length };
             match step {
                 BackendStep::Continue => {}
+                BackendStep::StartTls if rest.is_empty() => return self.secure(true, core),
+                BackendStep::StartTls => {
+                    // Whoever put it there was not the backend (RFC 3207 section 6).
+                    core.log(Event::PlaintextAfterStartTls(Side::Backend));
+                    return core.internal_error();
+                }
                 BackendStep::LoggedIn => return Relaying::begin(rest, core),
                 BackendStep::Refused(refusal) => return self.on_refused(refusal, core, now),
-                BackendStep::Failed => return core.internal_error(),
+                BackendStep::Failed => return self.on_failed(core),
             }
         }
         self.received.append(rest);
         Phase::LoggingIn(self)
     }
 
-    fn ask(&mut self, line: &[u8], core: &mut Core) -> BackendStep {
+    /// Lets TLS be put under the leg.
+    fn secure(mut self, is_upgrade: bool, core: &mut Core) -> Phase {
+        let Some(tls) = self.tls.take() else {
+            debug_assert!(false, "a handshake with nobody");
+            return core.internal_error();
+        };
+        core.stage = Stage::HandshakingBackend;
+        Phase::Securing(Securing { login: self, tls, early: Pending::default(), is_upgrade })
+    }
+
+    fn ask(
+        &mut self,
+        core: &mut Core,
+        call: impl FnOnce(&mut Login, &mut BackendContext<'_>) -> BackendStep,
+    ) -> BackendStep {
         // Growing would leave copies of a password in freed memory.
         core.command.reserve(COMMAND_ROOM);
         let mut log = Vec::new();
@@ -141,7 +234,7 @@ impl LoggingIn {
             stage: &mut core.stage,
             log: &mut log,
         };
-        let step = self.login.on_line(line, &mut context);
+        let step = call(&mut self.login, &mut context);
         core.actions.append(&mut log);
         step
     }
@@ -163,13 +256,20 @@ impl LoggingIn {
         core.close_backend();
         Sleeping::after_backend_refusal(refusal.reply, core, now)
     }
-}
 
-fn surplus(rest: &[u8], core: &mut Core) -> Phase {
-    let text = rest.strip_suffix(b"\n").unwrap_or(rest);
-    let text = text.strip_suffix(b"\r").unwrap_or(text).to_vec();
-    core.actions.log(Event::BackendRefused { text, passed: false }, Some(Stage::ReadingResponse));
-    core.internal_error()
+    /// What is no reply to anything.
+    fn on_surplus(self, rest: &[u8], core: &mut Core) -> Phase {
+        let text = rest.strip_suffix(b"\n").unwrap_or(rest);
+        let text = text.strip_suffix(b"\r").unwrap_or(text).to_vec();
+        core.actions.log(Event::BackendRefused { text, passed: false }, Some(Stage::ReadingResponse));
+        self.on_failed(core)
+    }
+
+    /// The reason is logged; what is left is to take leave.
+    fn on_failed(mut self, core: &mut Core) -> Phase {
+        self.login.on_quit(&mut core.command);
+        core.internal_error()
+    }
 }
 
 /// Logged in: from here on bytes only pass, in both directions.

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::action::Side;
 use crate::deadline::Timer;
 use crate::event::{Event, Stage};
 use crate::line::{self, Front};
@@ -60,7 +61,7 @@ impl Commands {
                 }
                 Step::StartTls => {
                     core.reply.truncate(replied);
-                    core.log(Event::PlaintextAfterStartTls);
+                    core.log(Event::PlaintextAfterStartTls(Side::Client));
                     core.ask(|machine, context| machine.on_plaintext_after_starttls(context));
                     return core.close();
                 }

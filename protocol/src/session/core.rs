@@ -142,6 +142,10 @@ impl Core {
         self.is_backend_open = true;
     }
 
+    pub(super) fn is_backend_open(&self) -> bool {
+        self.is_backend_open
+    }
+
     pub(super) fn close_backend(&mut self) {
         if std::mem::take(&mut self.is_backend_open) {
             self.actions.push(Action::Close(Side::Backend));

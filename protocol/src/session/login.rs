@@ -160,6 +160,8 @@ fn is_outage(failure: &AuthFailure) -> bool {
         | AuthFailure::NoPassword
         | AuthFailure::InvalidServer(_)
         | AuthFailure::InvalidPort(_)
+        | AuthFailure::InvalidServerSsl(_)
+        | AuthFailure::NoBackendTls
         | AuthFailure::InvalidCredentials
         | AuthFailure::TooManyWaits => false,
     }

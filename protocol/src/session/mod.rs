@@ -11,7 +11,10 @@
 //!        authenticating <-> sleeping (WAIT, Auth-Wait)
 //!           |                  ^
 //!           v                  | refused, and the client may see it
-//!        connecting -> logging in to the backend -> Relay
+//!        connecting -> logging in to the backend <-> handshake with the backend
+//!                          |
+//!                          v
+//!                        Relay
 //! ```
 //!
 //! From everywhere the session can end: [`Action::Close`] for each leg, then [`Action::Finish`].
@@ -36,7 +39,7 @@ use crate::event::{Event, LogContext, Stage};
 use crate::line::Pending;
 use crate::proxy_protocol::{self, Parsed};
 use crate::relay::{IdleLimits, Relay, Traffic};
-use crate::transport::Transport;
+use crate::transport::{TlsError, Transport};
 
 /// A TLS record on the wire: its header, 16 KiB, and what a cipher may add (RFC 8446 section 5.2).
 const LARGEST_RECORD: usize = 5 + (16 << 10) + 256;
@@ -107,6 +110,10 @@ impl Session {
         let _ = now;
         self.core.actions.begin_change();
         self.advance(|phase, core| phase.on_failure(side, failure, core));
+        if side == Side::Backend && !self.core.is_backend_open() {
+            // There is nobody to take leave of.
+            self.backend = Transport::plain();
+        }
         self.settle(out);
     }
 
@@ -180,7 +187,11 @@ impl Session {
                 let room = self.core.server.client_buffer.saturating_sub(self.core.inbox.len());
                 if room > 0 && !self.client.is_plain() { LARGEST_RECORD } else { room }
             }
-            (Side::Backend, Phase::LoggingIn(login)) => login.input_limit(&self.core),
+            (Side::Backend, Phase::Securing(_)) => LARGEST_RECORD,
+            (Side::Backend, Phase::LoggingIn(login)) => {
+                let room = login.input_limit(&self.core);
+                if room > 0 && !self.backend.is_plain() { LARGEST_RECORD } else { room }
+            }
             (Side::Backend, _) => 0,
         }
     }
@@ -293,13 +304,30 @@ impl Session {
         if wire.is_empty() {
             return;
         }
+        let was_handshaking = self.backend.is_handshaking();
         let Self { backend, phase, core, .. } = self;
         let outcome = backend.receive(wire, &mut out.backend, &mut |plaintext| {
             let current = std::mem::replace(phase, Phase::Closed);
             *phase = current.on_backend(plaintext, core, now);
         });
         if let Err(error) = outcome {
-            self.core.log(Event::TlsFailed(Side::Backend, error.to_string().into()));
+            return self.backend_tls_failed(&error);
+        }
+        if was_handshaking && self.backend.is_secured() {
+            self.advance(|phase, core| phase.on_backend_secured(core, now));
+        }
+        if self.backend.is_closed_by_peer() {
+            self.advance(Phase::on_backend_eof);
+        }
+    }
+
+    /// A backend that cannot be had under TLS is not had at all.
+    fn backend_tls_failed(&mut self, error: &TlsError) {
+        if matches!(self.phase, Phase::Securing(_) | Phase::LoggingIn(_) | Phase::Relaying(_)) {
+            self.core.log(match error.peer_fault() {
+                Some(fault) => Event::BackendNotTrusted(fault),
+                None => Event::TlsFailed(Side::Backend, error.to_string().into()),
+            });
             self.advance(|_, core| core.internal_error());
         }
     }
@@ -320,6 +348,14 @@ impl Session {
             self.backend.send(&std::mem::take(&mut self.core.command), &mut out.backend);
         }
         self.start_tls_if_due();
+        self.start_backend_tls_if_due(out);
+        if !self.core.is_backend_open() && !self.backend.is_plain() {
+            if self.backend.is_secured() {
+                self.backend.close(&mut out.backend);
+            }
+            // The next backend, if there is one, begins in clear.
+            self.backend = Transport::plain();
+        }
         if matches!(self.phase, Phase::Closed) && self.client.is_secured() {
             self.client.close(&mut out.client);
         }
@@ -337,6 +373,20 @@ impl Session {
         match transport {
             Ok(transport) => self.client = transport,
             Err(reason) => self.tls_failed(reason),
+        }
+    }
+    /// The same for the backend, where our side speaks first.
+    fn start_backend_tls_if_due(&mut self, out: &mut Output) {
+        let Phase::Securing(securing) = &self.phase else { return };
+        if !self.backend.is_plain() {
+            return;
+        }
+        match Transport::client(securing.config(), securing.name(), &mut out.backend) {
+            Ok(transport) => self.backend = transport,
+            Err(error) => {
+                self.backend_tls_failed(&error);
+                self.settle(out);
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::auth::AuthFailure;
 use crate::deadline::Timer;
 use crate::event::{Event, Stage};
 use crate::session::SocketFailure;
-use crate::session::backend::{Connecting, LoggingIn, Relaying};
+use crate::session::backend::{Connecting, LoggingIn, Relaying, Securing};
 use crate::session::commands::Commands;
 use crate::session::core::Core;
 use crate::session::login::{Authenticating, Sleeping};
@@ -34,6 +34,8 @@ pub(super) enum Phase {
     Sleeping(Sleeping),
     /// The backend is being connected.
     Connecting(Connecting),
+    /// The handshake with the backend.
+    Securing(Securing),
     /// The backend has the word.
     LoggingIn(LoggingIn),
     /// `Action::Relay` is out.
@@ -58,6 +60,7 @@ impl Phase {
             | Self::Authenticating(_)
             | Self::Sleeping(_)
             | Self::Connecting(_)
+            | Self::Securing(_)
             | Self::LoggingIn(_) => {
                 core.inbox.append(bytes);
                 self
@@ -68,6 +71,7 @@ impl Phase {
     /// Backend bytes in clear.
     pub(super) fn on_backend(self, bytes: &[u8], core: &mut Core, now: Instant) -> Self {
         match self {
+            Self::Securing(securing) => securing.on_backend(bytes),
             Self::LoggingIn(login) => login.on_backend(bytes, core, now),
             Self::Relaying(relaying) => relaying.on_backend(bytes, core),
             // A leg that is closed already, or not open yet.
@@ -99,10 +103,16 @@ impl Phase {
             | Self::Authenticating(_)
             | Self::Sleeping(_)
             | Self::Connecting(_)
+            | Self::Securing(_)
             | Self::LoggingIn(_)
             | Self::Relaying(_)
             | Self::Closed => self,
         }
+    }
+
+    /// The backend's handshake is complete.
+    pub(super) fn on_backend_secured(self, core: &mut Core, now: Instant) -> Self {
+        if let Self::Securing(securing) = self { securing.on_secured(core, now) } else { self }
     }
 
     /// The client sends no more. With commands still unanswered the end is acted on behind them.
@@ -110,7 +120,7 @@ impl Phase {
         match self {
             Self::ProxyHeader(header) => header.on_eof(core),
             Self::Handshake | Self::StartTls => {
-                core.log(Event::ClosedInHandshake);
+                core.log(Event::ClosedInHandshake(Side::Client));
                 core.close()
             }
             Self::GreetingDelay | Self::Commands(_) => core.close(),
@@ -118,6 +128,7 @@ impl Phase {
             | Self::Authenticating(_)
             | Self::Sleeping(_)
             | Self::Connecting(_)
+            | Self::Securing(_)
             | Self::LoggingIn(_) => {
                 if core.inbox.is_empty() {
                     return core.close();
@@ -136,6 +147,10 @@ impl Phase {
     /// The backend sends no more.
     pub(super) fn on_backend_eof(self, core: &mut Core) -> Self {
         match self {
+            Self::Securing(_) => {
+                core.log(Event::ClosedInHandshake(Side::Backend));
+                core.internal_error()
+            }
             Self::LoggingIn(_) => {
                 // Whatever was sent last, an answer was what did not come.
                 core.stage = Stage::ReadingResponse;
@@ -160,7 +175,7 @@ impl Phase {
     pub(super) fn on_failure(self, side: Side, failure: SocketFailure, core: &mut Core) -> Self {
         let is_concerned = match side {
             Side::Client => !matches!(self, Self::Closed),
-            Side::Backend => matches!(self, Self::LoggingIn(_) | Self::Relaying(_)),
+            Side::Backend => matches!(self, Self::Securing(_) | Self::LoggingIn(_) | Self::Relaying(_)),
         };
         if !is_concerned {
             return self;
@@ -215,7 +230,7 @@ impl Phase {
             }
             (Timer::Shutdown, phase) => phase.on_shutdown(core),
             (Timer::Wait, Self::Sleeping(sleeping)) => sleeping.on_wake(core, now),
-            (Timer::Backend, phase @ (Self::Connecting(_) | Self::LoggingIn(_))) => {
+            (Timer::Backend, phase @ (Self::Connecting(_) | Self::Securing(_) | Self::LoggingIn(_))) => {
                 if matches!(phase, Self::LoggingIn(_)) {
                     core.stage = Stage::ReadingResponse;
                 }
@@ -241,6 +256,7 @@ impl Phase {
             Self::Authenticating(_)
             | Self::Sleeping(_)
             | Self::Connecting(_)
+            | Self::Securing(_)
             | Self::LoggingIn(_)
             | Self::Relaying(_)
             | Self::Closed => self,

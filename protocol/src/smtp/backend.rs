@@ -3,6 +3,9 @@
 //! ```text
 //! backend                        we
 //! 220 (greeting)                 EHLO or HELO, with our name
+//! 250                            STARTTLS, if so configured, which the backend must offer
+//! 220                            (TLS handshake)
+//!                                EHLO or HELO, with our name
 //! 250                            XCLIENT, if the server has it on and the backend offers it
 //! 220 or 250                     EHLO or HELO, with the client's name, if it had one
 //! 250 (or as before)             MAIL, then RCPT as the client wrote them     `smtp_auth none`
@@ -38,6 +41,9 @@ pub(crate) struct Login {
 enum State {
     Connected,
     HelloSent,
+    StartTlsSent,
+    /// The handshake is under way, or about to begin.
+    Securing,
     XclientSent(XclientSent),
     ClientHelloSent,
     MailSent,
@@ -94,7 +100,12 @@ impl Login {
     fn on_reply(&mut self, reply: Reply, context: &mut BackendContext<'_>) -> BackendStep {
         match (std::mem::take(&mut self.state), reply.code()) {
             (State::Connected, b"220") => self.send_hello(context),
+            (State::HelloSent, b"250") if self.login.starttls => self.send_starttls(&reply, context),
             (State::HelloSent, b"250") => self.on_capabilities(&reply, context),
+            (State::StartTlsSent, b"220") => {
+                self.state = State::Securing;
+                BackendStep::StartTls
+            }
             (State::XclientSent(sent), b"220" | b"250") => self.send_xclient(sent.rest, context),
             (State::ClientHelloSent, b"250") => self.log_in(context),
             (State::MailSent, b"250") => self.send_rcpt(context),
@@ -111,12 +122,28 @@ impl Login {
         }
     }
 
-    /// XCLIENT is an extension, so it needs EHLO even where the client said HELO.
+    /// RFC 3207 section 4.2: all is as if just connected, but for the greeting.
+    pub(crate) fn on_secured(&mut self, context: &mut BackendContext<'_>) -> BackendStep {
+        self.login.starttls = false;
+        if let State::Securing = self.state { self.send_hello(context) } else { BackendStep::Failed }
+    }
+
+    /// STARTTLS and XCLIENT are extensions, so they need EHLO even where the client said HELO.
     fn send_hello(&mut self, context: &mut BackendContext<'_>) -> BackendStep {
         let is_xclient_on = settings(context.server).xclient != Xclient::Off;
-        let esmtp = is_xclient_on || self.hello.as_ref().is_some_and(|hello| hello.esmtp);
+        let is_esmtp_needed = self.login.starttls || is_xclient_on;
+        let esmtp = is_esmtp_needed || self.hello.as_ref().is_some_and(|hello| hello.esmtp);
         let name = context.server.name.as_bytes();
         self.send(State::HelloSent, Stage::SendingHelo, &[hello_verb(esmtp), name], context)
+    }
+
+    fn send_starttls(&mut self, ehlo: &Reply, context: &mut BackendContext<'_>) -> BackendStep {
+        const VERB: &[u8] = b"STARTTLS";
+        if !ehlo.texts().skip(1).any(|line| line.trim_ascii_end().eq_ignore_ascii_case(VERB)) {
+            context.log(Event::NoStartTls);
+            return BackendStep::Failed;
+        }
+        self.send(State::StartTlsSent, Stage::SendingStartTls, &[VERB], context)
     }
 
     fn on_capabilities(&mut self, ehlo: &Reply, context: &mut BackendContext<'_>) -> BackendStep {

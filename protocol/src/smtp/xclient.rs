@@ -134,7 +134,13 @@ mod tests {
 
     fn login(client: &str, login: &str) -> BackendLogin {
         let client = client.parse().map_or(ClientAddr::Unix, ClientAddr::Inet);
-        BackendLogin { login: login.into(), password: None, client, client_host: "mail.example".into() }
+        BackendLogin {
+            login: login.into(),
+            password: None,
+            client,
+            client_host: "mail.example".into(),
+            starttls: false,
+        }
     }
 
     fn ehlo(attributes: &str) -> Reply {

@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, ServerName};
 
 pub use self::client::TlsClient;
 pub use self::error::{PeerFault, TlsError};
@@ -46,6 +46,8 @@ pub(crate) enum Transport {
     Plain,
     /// TLS with the peer as the client, from its handshake on. Boxed: a plain leg is most of what a worker holds.
     Server(Box<TlsServer>),
+    /// TLS with the peer as the server.
+    Client(Box<TlsClient>),
 }
 
 /// The same call in whichever role, or what holds in clear.
@@ -54,6 +56,7 @@ macro_rules! under_tls {
         match $this {
             Self::Plain => $plain,
             Self::Server($tls) => $call,
+            Self::Client($tls) => $call,
         }
     };
 }
@@ -73,6 +76,18 @@ impl Transport {
     /// The reason in words, where `config` cannot serve any client.
     pub(crate) fn server(config: &Arc<rustls::ServerConfig>) -> Result<Self, TlsError> {
         Ok(Self::Server(Box::new(TlsServer::new(config)?)))
+    }
+
+    /// A leg on which we begin a TLS handshake with the peer as the server: the ClientHello is appended to `output`.
+    ///
+    /// # Errors
+    /// `config` cannot connect to anybody of that name.
+    pub(crate) fn client(
+        config: &Arc<rustls::ClientConfig>,
+        name: ServerName<'static>,
+        output: &mut BytesMut,
+    ) -> Result<Self, TlsError> {
+        Ok(Self::Client(Box::new(TlsClient::new(config, name, output)?)))
     }
 
     /// Takes all of `wire`, which is overwritten. Plaintext goes to `plaintext`, piece by piece and in order; records
@@ -124,7 +139,7 @@ impl Transport {
     pub(crate) fn is_plain(&self) -> bool {
         match self {
             Self::Plain => true,
-            Self::Server(_) => false,
+            Self::Server(_) | Self::Client(_) => false,
         }
     }
 
@@ -137,7 +152,7 @@ impl Transport {
     pub(crate) fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
         match self {
             Self::Server(tls) => tls.peer_certificates(),
-            Self::Plain => None,
+            Self::Plain | Self::Client(_) => None,
         }
     }
 
@@ -145,7 +160,7 @@ impl Transport {
     pub(crate) fn is_resumed(&self) -> bool {
         match self {
             Self::Server(tls) => tls.is_resumed(),
-            Self::Plain => false,
+            Self::Plain | Self::Client(_) => false,
         }
     }
 
@@ -153,7 +168,7 @@ impl Transport {
     pub(crate) fn facts(&self) -> Option<TlsFacts> {
         match self {
             Self::Server(tls) => tls.facts(),
-            Self::Plain => None,
+            Self::Plain | Self::Client(_) => None,
         }
     }
 }
@@ -163,6 +178,7 @@ impl fmt::Debug for Transport {
         match self {
             Self::Plain => f.write_str("Plain"),
             Self::Server(tls) => tls.fmt(f),
+            Self::Client(tls) => tls.fmt(f),
         }
     }
 }

@@ -125,6 +125,7 @@ impl Pair {
         match &self.transport {
             Transport::Plain => 0,
             Transport::Server(tls) => tls.pending_capacity(),
+            Transport::Client(tls) => tls.pending_capacity(),
         }
     }
 }

@@ -49,6 +49,7 @@ fn accepted(argument: &str) -> Accepted {
     let name = words.next().unwrap_or_default();
     Accepted {
         backend: BackendAddr { address: name.parse().expect("an address"), name: name.into() },
+        ssl: None,
         login: words.next().map(Into::into),
         password: words.next().map(|password| Secret::from(password.as_bytes())),
     }

@@ -11,7 +11,8 @@
 //! first action is performed. The same bytes must leave, and the same actions.
 //!
 //! `<N>` stands for the session's Nth challenge (APOP, CRAM-MD5) and `[N]` for its base64. With a [`Channel`] that can
-//! do TLS, `> handshake` puts it under the client's words from there on, in clear in the dialogue all the same.
+//! do TLS, `> handshake` puts it under the client's words from there on, in clear in the dialogue all the same;
+//! `> backend handshake` does so for the backend's.
 
 use data_encoding::BASE64;
 use gatepost_protocol::action::Side;
@@ -22,7 +23,7 @@ use super::orders::describe;
 pub use super::orders::order;
 use super::server::NAME;
 
-/// How the client's words get onto the wire, and the session's from it.
+/// How the words of client and backend get onto the wire, and the session's from it.
 pub trait Channel {
     /// Hands the session so many bytes of the wire at a time.
     fn new(step: usize) -> Self;
@@ -30,9 +31,13 @@ pub trait Channel {
     /// What the session has said since the last call.
     fn hear(&mut self, driver: &mut Driver) -> String;
     fn shake_hands(&mut self, driver: &mut Driver);
+    fn say_as_backend(&mut self, words: &[u8], driver: &mut Driver);
+    /// What the session has said to the backend since the last call.
+    fn hear_as_backend(&mut self, driver: &mut Driver) -> String;
+    fn shake_hands_as_backend(&mut self, driver: &mut Driver);
 }
 
-/// A client without TLS.
+/// A client and a backend without TLS.
 pub struct InClear {
     step: usize,
 }
@@ -52,6 +57,18 @@ impl Channel for InClear {
 
     fn shake_hands(&mut self, _: &mut Driver) {
         panic!("this client has no TLS");
+    }
+
+    fn say_as_backend(&mut self, words: &[u8], driver: &mut Driver) {
+        words.chunks(self.step).for_each(|part| driver.input(Side::Backend, part));
+    }
+
+    fn hear_as_backend(&mut self, driver: &mut Driver) -> String {
+        driver.take_backend()
+    }
+
+    fn shake_hands_as_backend(&mut self, _: &mut Driver) {
+        panic!("this backend has no TLS");
     }
 }
 
@@ -172,8 +189,9 @@ impl<C: Channel> Player<C> {
     fn apply(&mut self, line: &Line<'_>) {
         match line.kind {
             'C' => self.channel.say(&line.bytes(), &mut self.driver),
-            'B' => line.bytes().chunks(self.step).for_each(|part| self.driver.input(Side::Backend, part)),
+            'B' => self.channel.say_as_backend(&line.bytes(), &mut self.driver),
             _ if line.is_handshake() => self.channel.shake_hands(&mut self.driver),
+            _ if line.text == "backend handshake" => self.channel.shake_hands_as_backend(&mut self.driver),
             _ => order(line.text, &mut self.driver),
         }
     }
@@ -182,7 +200,7 @@ impl<C: Channel> Player<C> {
         let heard = self.channel.hear(&mut self.driver);
         self.learn_challenges(&heard);
         let actions: Vec<String> = self.driver.take_actions().iter().filter_map(describe).collect();
-        let backend = self.driver.take_backend();
+        let backend = self.channel.hear_as_backend(&mut self.driver);
         let name = |text: String| self.name_challenges(text);
         (name(heard), backend, actions.into_iter().map(name).collect())
     }

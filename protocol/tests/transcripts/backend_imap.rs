@@ -226,6 +226,7 @@ fn over_without_a_command_where_the_login_could_be_two() {
         ! connect 127.0.0.1:1143
         > connected
         B: * OK ready
+        P: logout LOGOUT
         ! log InvalidCredentials while reading response from upstream
     ";
     check(&listener(imap(StartTls::Off)), &[dialogue, SPOILT].concat());

@@ -129,6 +129,7 @@ fn over_without_a_command_where_the_login_could_be_two() {
         ! connect 127.0.0.1:1100
         > connected
         B: +OK
+        P: QUIT
         ! log InvalidCredentials while reading response from upstream
     ";
     check(&listener(pop3(StartTls::Off)), &[dialogue, SPOILT].concat());

@@ -94,6 +94,7 @@ fn hello_sent_looks_for_xclient() {
         B: 220 backend
         P: EHLO mx.example
         B: 250 backend
+        P: QUIT
         ! log NoXclient { fatal: true } while reading response from upstream
     ";
     check_login(|settings| settings.xclient = Xclient::Required, &[rest, SPOILT]);
@@ -253,6 +254,7 @@ fn over_without_a_password_to_send() {
         B: 220 backend
         P: HELO mx.example
         B: 250 backend
+        P: QUIT
         ! log NoPassword while sending AUTH to upstream
     ";
     check(&listener(server), &[rest, SPOILT].concat());
@@ -265,6 +267,7 @@ fn a_reply_over_the_buffer_spoils_the_login() {
         "
         B: 220-{line}
         B: 220 {line}
+        P: QUIT
         ! log BackendReplyTooLong \"220 {shown}\" while reading response from upstream
     "
     );

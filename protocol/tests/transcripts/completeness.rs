@@ -2,11 +2,12 @@
 //! heard in one.
 
 /// Dialogues by file name.
-const TRANSCRIPTS: [(&str, &str); 14] = [
+const TRANSCRIPTS: [(&str, &str); 15] = [
     ("backend", include_str!("../backend.rs")),
     ("backend_imap", include_str!("backend_imap.rs")),
     ("backend_pop3", include_str!("backend_pop3.rs")),
     ("backend_smtp", include_str!("backend_smtp.rs")),
+    ("backend_tls", include_str!("backend_tls.rs")),
     ("imap", include_str!("imap.rs")),
     ("imap_sasl", include_str!("imap_sasl.rs")),
     ("login", include_str!("login.rs")),

@@ -99,8 +99,8 @@ fn a_client_may_leave_in_every_phase() {
     for phase in all() {
         let log = match phase.stage {
             "reading PROXY protocol" => "! log BrokenProxyHeader([]) while reading PROXY protocol",
-            "SSL handshaking" => "! log ClosedInHandshake while SSL handshaking",
-            "in starttls state" => "! log ClosedInHandshake while in starttls state",
+            "SSL handshaking" => "! log ClosedInHandshake(Client) while SSL handshaking",
+            "in starttls state" => "! log ClosedInHandshake(Client) while in starttls state",
             _ => "",
         };
         phase.check_end(&format!("> eof client\n{log}"), "close");

@@ -11,6 +11,7 @@ mod tls;
 mod backend_imap;
 mod backend_pop3;
 mod backend_smtp;
+mod backend_tls;
 mod completeness;
 mod ends;
 mod imap;

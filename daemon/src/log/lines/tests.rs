@@ -1,5 +1,7 @@
 use std::net::SocketAddr;
 
+use gatepost_protocol::client_certificate::VerifyFailure;
+
 use super::*;
 
 fn context() -> LogContext {
@@ -111,10 +113,45 @@ fn lines_about_the_client() {
             "header is too large while reading PROXY protocol",
         ),
         (
-            Event::ClosedInHandshake,
+            Event::ClosedInHandshake(Side::Client),
             Some(Handshaking),
             Level::Info,
             "peer closed connection in SSL handshake while SSL handshaking",
+        ),
+        (
+            Event::ClosedInHandshake(Side::Backend),
+            Some(Stage::HandshakingBackend),
+            Level::Error,
+            "peer closed connection in SSL handshake while SSL handshaking to upstream",
+        ),
+        (
+            Event::BackendNotTrusted(PeerFault::Unverified(VerifyFailure {
+                code: 20,
+                reason: "unable to get local issuer certificate",
+                is_unknown_issuer: true,
+            })),
+            Some(Stage::HandshakingBackend),
+            Level::Error,
+            "upstream SSL certificate verify error: (20:unable to get local issuer certificate) \
+             while SSL handshaking to upstream",
+        ),
+        (
+            Event::BackendNotTrusted(PeerFault::WrongName("mx.example".into())),
+            Some(Stage::HandshakingBackend),
+            Level::Error,
+            "upstream SSL certificate does not match \"mx.example\" while SSL handshaking to upstream",
+        ),
+        (
+            Event::PlaintextAfterStartTls(Side::Backend),
+            Some(Stage::ReadingResponse),
+            Level::Error,
+            "upstream sent plaintext data after STARTTLS while reading response from upstream",
+        ),
+        (
+            Event::NoStartTls,
+            Some(Stage::ReadingResponse),
+            Level::Error,
+            "upstream does not offer STARTTLS while reading response from upstream",
         ),
         (
             Event::TlsFailed(Side::Client, "no shared cipher".into()),
@@ -135,7 +172,7 @@ fn lines_about_the_client() {
             "client sent no required SSL certificate while in auth state",
         ),
         (
-            Event::PlaintextAfterStartTls,
+            Event::PlaintextAfterStartTls(Side::Client),
             Some(Auth),
             Level::Info,
             "plaintext data after STARTTLS while in auth state",
@@ -284,6 +321,16 @@ fn lines_about_the_auth_server() {
             AuthFailure::InvalidPort(b"0".to_vec()),
             Level::Error,
             "auth http server 127.0.0.1:9000 sent invalid server port:\"0\"",
+        ),
+        (
+            AuthFailure::InvalidServerSsl(b"yes".to_vec()),
+            Level::Error,
+            "auth http server 127.0.0.1:9000 sent invalid server ssl:\"yes\"",
+        ),
+        (
+            AuthFailure::NoBackendTls,
+            Level::Error,
+            "auth http server 127.0.0.1:9000 asked for SSL to upstream, for which no \"proxy_ssl\" is configured",
         ),
         (
             AuthFailure::InvalidCredentials,

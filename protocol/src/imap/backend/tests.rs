@@ -1,5 +1,5 @@
 //! Dialogues with a backend: `S:` are its lines, `C:` what we send, `R:` what the client gets, `@` the stage if it
-//! changes, `=` the step, `L:` a logged fact.
+//! changes, `=` the step, `L:` a logged fact; `! secured` is the end of a TLS handshake.
 
 use proptest::prelude::*;
 
@@ -15,6 +15,7 @@ fn login(login: &str, password: Option<&str>) -> BackendLogin {
         password: password.map(|password| password.as_bytes().into()),
         client: ClientAddr::Unix,
         client_host: "".into(),
+        starttls: false,
     }
 }
 
@@ -31,11 +32,15 @@ struct Outcome {
 }
 
 fn say(login: &mut Login, server: &Server, line: &[u8]) -> Outcome {
+    outcome(server, |context| login.on_line(line, context))
+}
+
+fn outcome(server: &Server, call: impl FnOnce(&mut BackendContext<'_>) -> BackendStep) -> Outcome {
     let (mut command, mut reply, mut log) = (Vec::new(), Vec::new(), Vec::new());
     let mut stage = Stage::Connecting;
     let mut context =
         BackendContext { server, command: &mut command, reply: &mut reply, stage: &mut stage, log: &mut log };
-    let step = login.on_line(line, &mut context);
+    let step = call(&mut context);
     Outcome { command, reply, stage, log, step }
 }
 
@@ -56,6 +61,7 @@ impl std::fmt::Display for Outcome {
         }
         match &self.step {
             BackendStep::Continue => Ok(()),
+            BackendStep::StartTls => writeln!(f, "= TLS"),
             BackendStep::LoggedIn => writeln!(f, "= logged in"),
             BackendStep::Failed => writeln!(f, "= failed"),
             BackendStep::Refused(BackendRefusal { reply, text, clean }) => {
@@ -75,6 +81,9 @@ fn check_with(with: BackendLogin, dialogue: &str) {
     for line in dialogue.lines().map(str::trim_start) {
         if let Some(said) = line.strip_prefix("S: ") {
             happened += &format!("{line}\n{}", say(&mut login, &server, said.as_bytes()));
+        } else if line == "! secured" {
+            let outcome = outcome(&server, |context| login.on_secured(context));
+            happened += &format!("{line}\n{outcome}");
         } else if line == "! quit" {
             let mut command = Vec::new();
             login.on_quit(&mut command);
@@ -105,6 +114,54 @@ fn check_end(rest: &str) {
         @ SendingPassword
         {rest}"
     ));
+}
+
+#[test]
+fn starttls_forgets_what_came_in_clear() {
+    let check =
+        |dialogue: &str| check_with(BackendLogin { starttls: true, ..login("joe", Some("pw")) }, dialogue);
+    check(
+        r"S: * OK [CAPABILITY IMAP4rev1 LITERAL+] ready
+        C: starttls STARTTLS\r\n
+        @ SendingStartTls
+        S: * 1 EXISTS
+        S: starttls OK begin
+        = TLS
+        ! secured
+        C: capability CAPABILITY\r\n
+        @ SendingCapability
+        S: * OK [ALERT] maintenance
+        S: * CAPABILITY IMAP4rev1
+        S: capability OK done
+        C: a1 LOGIN {3}\r\n
+        @ SendingLogin
+        S: +
+        C: joe {2}\r\n
+        @ SendingUser
+        S: +
+        C: pw\r\n
+        @ SendingPassword
+        S: a1 OK done
+        R: * OK [ALERT] maintenance\r\na1 OK done\r\n
+        = logged in",
+    );
+    check(
+        r"S: * PREAUTH ready
+        = refused badly '* PREAUTH ready' '* PREAUTH ready\r\n'
+        ! quit
+        C: logout LOGOUT\r\n",
+    );
+    for line in ["+ go on", "a1 OK begin", "starttls NO", "* BYE", "capability OK"] {
+        check(&format!(
+            r"S: * OK ready
+            C: starttls STARTTLS\r\n
+            @ SendingStartTls
+            S: {line}
+            = refused badly '{line}' '{line}\r\n'
+            ! quit
+            C: logout LOGOUT\r\n"
+        ));
+    }
 }
 
 #[test]

@@ -283,6 +283,7 @@ fn a_backend_login_takes_over_the_tag() {
         password: Some(Secret::from(&b"pw"[..])),
         client: crate::address::ClientAddr::Unix,
         client_host: "".into(),
+        starttls: false,
     };
     let login = format!("{:?}", peer.machine.backend(login));
     let tag = format!("{:?}", Tag::parse(b"a1").expect("a valid tag"));

@@ -35,6 +35,7 @@ pub(super) fn server(starttls: StartTls, mechanisms: &[Mechanism], apop: bool) -
         pass_error_message: false,
         proxy_protocol: ProxyProtocol::Off,
         verify_client: None,
+        proxy_ssl: crate::config::BackendTls::default(),
         real_ip_from: Vec::new(),
     }
 }

@@ -44,6 +44,7 @@ pub(super) fn server(starttls: StartTls, smtp_auth: &str) -> Server {
         pass_error_message: false,
         proxy_protocol: ProxyProtocol::Off,
         verify_client: None,
+        proxy_ssl: crate::config::BackendTls::default(),
         real_ip_from: Vec::new(),
     }
 }
@@ -205,6 +206,7 @@ impl<'a> Driver<'a> {
     fn backend_step(&mut self, step: &BackendStep) {
         match step {
             BackendStep::Continue => {}
+            BackendStep::StartTls => self.seen.push("=> TLS".into()),
             BackendStep::LoggedIn => self.seen.push("=> relay".into()),
             BackendStep::Failed => self.seen.push("=> failed".into()),
             BackendStep::Refused(refusal) => {
@@ -225,6 +227,7 @@ fn backend_login(text: &str) -> BackendLogin {
         password: password.map(|password| password.as_bytes().into()),
         client: ClientAddr::Inet(([192, 0, 2, 7], 4321).into()),
         client_host: "[UNAVAILABLE]".into(),
+        starttls: false,
     }
 }
 

@@ -161,6 +161,7 @@ proptest! {
             password: Some(password.as_bytes().into()),
             client: ClientAddr::Unix,
             client_host: "[TEMPUNAVAIL]".into(),
+            starttls: false,
         });
         let debug = format!("{step:?} {:?} {login:?} {:?}", driver.machine, driver.seen);
         let numbers = format!("{:?}", password.as_bytes());
@@ -193,6 +194,7 @@ proptest! {
             password: password.as_deref().map(Into::into),
             client: ClientAddr::Inet(([192, 0, 2, 7], 4321).into()),
             client_host: client_host.into(),
+            starttls: false,
         }));
         let mut is_over = false;
         for line in lines {
