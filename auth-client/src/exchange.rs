@@ -49,7 +49,7 @@ impl Exchange {
         }
     }
 
-    /// The bytes to write, all of them. Kept for [`may_retry`](Self::may_retry) until the exchange is dropped.
+    /// The bytes to write, all of them. Kept for another try until the exchange is dropped.
     pub fn request(&self) -> &[u8] {
         &self.request
     }
@@ -80,11 +80,11 @@ impl Exchange {
         AuthFailure::Closed
     }
 
-    /// Whether the request may be sent again on a new connection after this one has failed: `reused` tells that it
-    /// had served an earlier exchange. A server may close a kept-alive connection at the very moment the next
-    /// request goes out; as long as nothing has come back, that and not the question is the likely cause.
-    pub fn may_retry(&self, reused: bool) -> bool {
-        reused && !self.is_answered
+    /// Whether the server has sent anything. As long as it has not, a connection that failed is the likely cause, not
+    /// the question: a server may close a kept-alive connection at the very moment the next request goes out, or go
+    /// down. The request may then be sent again on a new connection, to this server or another.
+    pub fn is_answered(&self) -> bool {
+        self.is_answered
     }
 
     /// Whether the connection can carry another exchange now: both sides want to keep it, and the response's last

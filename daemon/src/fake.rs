@@ -16,7 +16,9 @@ use gatepost_protocol::config::{Listener, Mail, ProxyProtocol, Server, StartTls}
 use gatepost_protocol::pop3;
 use gatepost_protocol::sasl::Mechanisms;
 
-use crate::inlet::{AuthServer, Inlet};
+use crate::auth::AuthServer;
+use crate::config;
+use crate::inlet::Inlet;
 use crate::log::Log;
 use crate::resolver::Resolver;
 use crate::runtime::{Peer, Runtime, Stream, Timer};
@@ -110,6 +112,9 @@ pub(crate) struct PipeState {
     /// How many bytes more are taken.
     pub(crate) room: usize,
     pub(crate) write_error: Option<i32>,
+    /// The connection is still being made.
+    pub(crate) is_connecting: bool,
+    pub(crate) connect_error: Option<i32>,
     pub(crate) is_shut_down: bool,
     pub(crate) reads: usize,
 }
@@ -133,7 +138,12 @@ impl Pipe {
 
 impl Stream for Pipe {
     fn poll_connected(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        let state = self.0.borrow();
+        match state.connect_error {
+            Some(errno) => Poll::Ready(Err(io::Error::from_raw_os_error(errno))),
+            None if state.is_connecting => Poll::Pending,
+            None => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_read(&mut self, _cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -230,11 +240,10 @@ pub(crate) fn inlet(log: &Log, keepalive: bool, resolver: Option<Rc<Resolver>>) 
     Rc::new(Inlet {
         listener: Listener { server: Arc::new(server()), ssl: false, proxy_protocol: false },
         listen: "0.0.0.0:110".into(),
-        auth: AuthServer {
-            peer: Peer::Unix("/auth".into()),
-            text: "unix:/auth".into(),
+        auth: Rc::new(AuthServer::new(&config::AuthServer {
             settings: settings.with_keepalive(keepalive),
-        },
+            addresses: vec![Peer::Unix("/auth".into())],
+        })),
         resolver,
         log: log.clone(),
     })

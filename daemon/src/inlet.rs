@@ -3,15 +3,14 @@
 use std::io;
 use std::rc::Rc;
 
-use gatepost_auth_client::Settings;
 use gatepost_protocol::address::ClientAddr;
 use gatepost_protocol::config::Listener;
 
+use crate::auth::AuthServer;
 use crate::config::Bind;
 use crate::log::Log;
 use crate::log::lines::Place;
 use crate::resolver::Resolver;
-use crate::runtime::Peer;
 
 /// One `listen` of one server. A session keeps the one it began with, whatever a reload brings.
 #[derive(Debug)]
@@ -21,7 +20,7 @@ pub(crate) struct Inlet {
     /// The address as the log shows it; a wildcard stays a wildcard.
     pub(crate) listen: Box<str>,
     /// `auth_http`.
-    pub(crate) auth: AuthServer,
+    pub(crate) auth: Rc<AuthServer>,
     /// `resolver`.
     pub(crate) resolver: Option<Rc<Resolver>>,
     /// The effective `error_log` list.
@@ -57,19 +56,9 @@ impl Inlets {
     }
 }
 
-/// The auth server of one mail server.
-#[derive(Clone, Debug)]
-pub(crate) struct AuthServer {
-    pub(crate) peer: Peer,
-    /// The address as the log shows it.
-    pub(crate) text: Box<str>,
-    /// What all requests have in common.
-    pub(crate) settings: Settings,
-}
-
 impl Inlet {
-    /// What log lines show of it.
-    pub(crate) fn place(&self) -> Place<'_> {
-        Place { listen: &self.listen, auth_server: &self.auth.text }
+    /// What log lines show of it, and of the address of the auth server that was asked.
+    pub(crate) fn place(&self, auth_address: usize) -> Place<'_> {
+        Place { listen: &self.listen, auth_server: &self.auth.addresses[auth_address].text }
     }
 }

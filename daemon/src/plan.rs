@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use gatepost_protocol::config::Network;
 
+use crate::auth::AuthServer;
 use crate::config::{self, Affinity, Bind, Config, Listen, LogTarget, LogTo, MailServer};
-use crate::inlet::{AuthServer, Inlet, Inlets};
+use crate::inlet::{Inlet, Inlets};
 use crate::log::lines::error_text;
 use crate::log::{Function, Log, LogFiles, Syslog, Target};
 use crate::privileges::Account;
@@ -135,7 +136,14 @@ impl Logs {
 /// What the `listen`s of one server share.
 struct Servers {
     logs: Logs,
-    known: Vec<(Arc<MailServer>, Log, Option<Rc<Resolver>>)>,
+    known: Vec<(Arc<MailServer>, Shared)>,
+}
+
+#[derive(Clone)]
+struct Shared {
+    log: Log,
+    auth: Rc<AuthServer>,
+    resolver: Option<Rc<Resolver>>,
 }
 
 impl Servers {
@@ -145,30 +153,23 @@ impl Servers {
     }
 
     fn inlet(&mut self, listen: &Listen) -> Result<Rc<Inlet>, String> {
-        let (log, resolver) = self.shared(&listen.server)?;
-        let auth = &listen.server.auth;
-        Ok(Rc::new(Inlet {
-            listener: listen.listener.clone(),
-            listen: listen.text.clone(),
-            auth: AuthServer {
-                peer: auth.addresses[0].clone(),
-                text: auth.text.clone(),
-                settings: auth.settings.clone(),
-            },
-            resolver,
-            log,
-        }))
+        let Shared { log, auth, resolver } = self.shared(&listen.server)?;
+        let (listener, listen) = (listen.listener.clone(), listen.text.clone());
+        Ok(Rc::new(Inlet { listener, listen, auth, resolver, log }))
     }
 
-    fn shared(&mut self, server: &Arc<MailServer>) -> Result<(Log, Option<Rc<Resolver>>), String> {
-        if let Some((_, log, resolver)) = self.known.iter().find(|(known, ..)| Arc::ptr_eq(known, server)) {
-            return Ok((log.clone(), resolver.clone()));
+    fn shared(&mut self, server: &Arc<MailServer>) -> Result<Shared, String> {
+        if let Some((_, shared)) = self.known.iter().find(|(known, _)| Arc::ptr_eq(known, server)) {
+            return Ok(shared.clone());
         }
-        let log = self.logs.open(&server.error_log)?;
         let resolver = server.resolver.as_ref();
-        let resolver =
-            resolver.map(|resolver| Rc::new(Resolver::new(resolver.servers.clone(), resolver.settings)));
-        self.known.push((Arc::clone(server), log.clone(), resolver.clone()));
-        Ok((log, resolver))
+        let shared = Shared {
+            log: self.logs.open(&server.error_log)?,
+            auth: Rc::new(AuthServer::new(&server.auth)),
+            resolver: resolver
+                .map(|resolver| Rc::new(Resolver::new(resolver.servers.clone(), resolver.settings))),
+        };
+        self.known.push((Arc::clone(server), shared.clone()));
+        Ok(shared)
     }
 }

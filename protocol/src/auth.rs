@@ -169,6 +169,12 @@ pub enum AuthFailure {
     /// The request could not be written.
     #[error("send failed")]
     Send(Errno),
+    /// The connection was not there in time: when `auth_http_timeout` had passed, or this address's share of it.
+    #[error("connecting timed out")]
+    ConnectTimedOut,
+    /// `auth_http_timeout` passed before the server had taken the request.
+    #[error("sending timed out")]
+    SendTimedOut,
     /// `auth_http_timeout` passed.
     #[error("timed out")]
     TimedOut,

@@ -2,20 +2,22 @@
 
 mod pool;
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use gatepost_auth_client::Exchange;
+use gatepost_auth_client::{Exchange, Servers, Settings, connect_share};
 use gatepost_protocol::auth::{AuthFailure, AuthReply, AuthRequest};
 use zeroize::Zeroizing;
 
 use self::pool::Connection;
 pub(crate) use self::pool::Pool;
+use crate::config;
 use crate::drive::errno_of;
-use crate::inlet::{AuthServer, Inlet};
-use crate::runtime::{Runtime, Stream};
+use crate::log::lines::peer_text;
+use crate::runtime::{Peer, Runtime, Stream};
 use crate::worker::Worker;
 
 /// Bytes read at a time. A reply's head is some hundred bytes.
@@ -24,78 +26,186 @@ const READ_SIZE: usize = 4096;
 /// How long the rest of a body may take before its connection is not worth keeping.
 const BODY_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Asks the auth server. The session limits the time, and drops the question when it has lost interest.
-pub(crate) async fn ask<R: Runtime>(
-    worker: &Rc<Worker<R>>,
-    inlet: &Inlet,
-    request: &AuthRequest,
-) -> Result<AuthReply, AuthFailure> {
-    let server = &inlet.auth;
-    if server.settings.keepalive()
-        && let Some(connection) = worker.auth_pool.take(&server.peer)
-    {
-        let exchange = Exchange::new(request, &server.settings);
-        match converse(worker, connection, exchange, true).await {
-            Conversation::Over(answer) => return answer,
-            // The server gave the connection up while it was idle, which is nobody's fault.
-            Conversation::Stale => {}
+/// The auth server of one mail server, as one worker knows it.
+#[derive(Debug)]
+pub(crate) struct AuthServer {
+    /// All addresses, one or more.
+    pub(crate) addresses: Vec<Address>,
+    /// What all requests have in common.
+    settings: Settings,
+    /// Which addresses failed lately.
+    health: RefCell<Servers>,
+}
+
+/// One address of an auth server.
+#[derive(Debug)]
+pub(crate) struct Address {
+    pub(crate) peer: Peer,
+    /// As the log shows it.
+    pub(crate) text: Box<str>,
+}
+
+impl AuthServer {
+    pub(crate) fn new(config: &config::AuthServer) -> Self {
+        let address = |peer: &Peer| Address { peer: peer.clone(), text: peer_text(peer).into() };
+        Self {
+            addresses: config.addresses.iter().map(address).collect(),
+            settings: config.settings.clone(),
+            health: RefCell::new(Servers::new(config.addresses.len())),
         }
     }
-    let connection = open(worker, server).await?;
-    let exchange = Exchange::new(request, &server.settings);
-    match converse(worker, connection, exchange, false).await {
-        Conversation::Over(answer) => answer,
-        Conversation::Stale => Err(AuthFailure::Closed),
+}
+
+/// What came of a question.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// Addresses that were tried in vain, by index, and why another one was tried.
+    pub(crate) passed_over: Vec<(usize, AuthFailure)>,
+    /// The address that the outcome is about.
+    pub(crate) address: usize,
+    pub(crate) outcome: Result<AuthReply, AuthFailure>,
+    /// How long all of it took.
+    pub(crate) time: Duration,
+}
+
+/// Asks the auth server, until then; `None` is for ever. The session drops the question when it has lost interest.
+pub(crate) async fn ask<R: Runtime>(
+    worker: &Rc<Worker<R>>,
+    server: &AuthServer,
+    request: &AuthRequest,
+    until: Option<Instant>,
+) -> Answer {
+    let start = worker.runtime.now();
+    let order = server.health.borrow().order(start);
+    let mut passed_over = Vec::new();
+    let mut candidates = order.len();
+    for address in order {
+        let question = Question { worker, server, address, request, until, candidates };
+        let conversation = question.put().await;
+        let now = worker.runtime.now();
+        let (outcome, is_lost) = match conversation {
+            Conversation::Over(outcome) => (outcome, false),
+            Conversation::Lost(failure) => (Err(failure), true),
+        };
+        let is_silent = matches!(outcome, Err(AuthFailure::SendTimedOut | AuthFailure::TimedOut));
+        if is_lost || is_silent {
+            server.health.borrow_mut().on_failure(address, now);
+        } else {
+            server.health.borrow_mut().on_answer(address);
+        }
+        candidates -= 1;
+        match outcome {
+            Err(failure) if is_lost && candidates > 0 => passed_over.push((address, failure)),
+            outcome => {
+                let time = now.saturating_duration_since(start);
+                return Answer { passed_over, address, outcome, time };
+            }
+        }
     }
+    unreachable!("the last candidate's outcome is returned, and there is at least one");
+}
+
+/// A question to one address.
+struct Question<'a, R: Runtime> {
+    worker: &'a Rc<Worker<R>>,
+    server: &'a AuthServer,
+    address: usize,
+    request: &'a AuthRequest,
+    until: Option<Instant>,
+    /// Addresses not tried yet, this one included.
+    candidates: usize,
 }
 
 enum Conversation {
     Over(Result<AuthReply, AuthFailure>),
-    /// A kept-alive connection failed before a byte came back: worth another one.
-    Stale,
+    /// There is no connection, or it failed before a byte came back: worth another one.
+    Lost(AuthFailure),
 }
 
-async fn open<R: Runtime>(
-    worker: &Worker<R>,
-    server: &AuthServer,
-) -> Result<Connection<R::Stream>, AuthFailure> {
-    let slot = worker.slots.take().map_err(AuthFailure::NoSlots)?;
-    worker.count_connection();
-    let failed = |error| AuthFailure::Connect(errno_of(&error));
-    let mut stream = worker.runtime.connect(&server.peer).map_err(failed)?;
-    // The words of the log for a refused connection are those of a failed read.
-    let connected = poll_fn(|cx| stream.poll_connected(cx)).await;
-    connected.map_err(|error| AuthFailure::Receive(errno_of(&error)))?;
-    Ok(Connection { peer: server.peer.clone(), stream, _slot: slot })
-}
-
-async fn converse<R: Runtime>(
-    worker: &Rc<Worker<R>>,
-    mut connection: Connection<R::Stream>,
-    mut exchange: Exchange,
-    reused: bool,
-) -> Conversation {
-    let answer = match exchange_bytes(&mut connection.stream, &mut exchange).await {
-        Err(_) if exchange.may_retry(reused) => return Conversation::Stale,
-        answer => answer,
-    };
-    if exchange.is_reusable() {
-        worker.auth_pool.put(worker, connection);
-    } else if exchange.may_become_reusable() {
-        worker.runtime.spawn(finish_body(Rc::clone(worker), connection, exchange));
+impl<R: Runtime> Question<'_, R> {
+    /// Asks on a connection that was kept, or on a new one.
+    async fn put(&self) -> Conversation {
+        let settings = &self.server.settings;
+        if settings.keepalive()
+            && let Some(connection) = self.worker.auth_pool.take(self.peer())
+        {
+            match self.converse(connection, Exchange::new(self.request, settings)).await {
+                // The server gave the connection up while it was idle, which is nobody's fault.
+                Conversation::Lost(_) => {}
+                over @ Conversation::Over(_) => return over,
+            }
+        }
+        match self.open().await {
+            Ok(connection) => self.converse(connection, Exchange::new(self.request, settings)).await,
+            Err(failure @ AuthFailure::NoSlots(_)) => Conversation::Over(Err(failure)),
+            Err(failure) => Conversation::Lost(failure),
+        }
     }
-    Conversation::Over(answer)
+
+    fn peer(&self) -> &Peer {
+        &self.server.addresses[self.address].peer
+    }
+
+    async fn open(&self) -> Result<Connection<R::Stream>, AuthFailure> {
+        let worker = self.worker;
+        let slot = worker.slots.take().map_err(AuthFailure::NoSlots)?;
+        worker.count_connection();
+        let failed = |error| AuthFailure::Connect(errno_of(&error));
+        let mut stream = worker.runtime.connect(self.peer()).map_err(failed)?;
+        let now = worker.runtime.now();
+        let share =
+            |until: Instant| now + connect_share(until.saturating_duration_since(now), self.candidates);
+        let connected = poll_fn(|cx| stream.poll_connected(cx));
+        match worker.until(self.until.map(share), connected).await {
+            None => return Err(AuthFailure::ConnectTimedOut),
+            // The words of the log for a refused connection are those of a failed read, which do not say whose.
+            Some(Err(error)) if self.server.addresses.len() == 1 => {
+                return Err(AuthFailure::Receive(errno_of(&error)));
+            }
+            Some(connected) => connected.map_err(failed)?,
+        }
+        Ok(Connection { peer: self.peer().clone(), stream, _slot: slot })
+    }
+
+    async fn converse(&self, mut connection: Connection<R::Stream>, mut exchange: Exchange) -> Conversation {
+        let worker = self.worker;
+        let outcome = match self.exchange_bytes(&mut connection.stream, &mut exchange).await {
+            Err(failure @ (AuthFailure::Send(_) | AuthFailure::Receive(_) | AuthFailure::Closed))
+                if !exchange.is_answered() =>
+            {
+                return Conversation::Lost(failure);
+            }
+            outcome => outcome,
+        };
+        if exchange.is_reusable() {
+            worker.auth_pool.put(worker, connection);
+        } else if exchange.may_become_reusable() {
+            worker.runtime.spawn(finish_body(Rc::clone(worker), connection, exchange));
+        }
+        Conversation::Over(outcome)
+    }
+
+    async fn exchange_bytes(
+        &self,
+        stream: &mut R::Stream,
+        exchange: &mut Exchange,
+    ) -> Result<AuthReply, AuthFailure> {
+        let sent = self.worker.until(self.until, send(stream, exchange.request())).await;
+        sent.unwrap_or(Err(AuthFailure::SendTimedOut))?;
+        let received = self.worker.until(self.until, receive(stream, exchange)).await;
+        received.unwrap_or(Err(AuthFailure::TimedOut))
+    }
 }
 
-async fn exchange_bytes<S: Stream>(
-    stream: &mut S,
-    exchange: &mut Exchange,
-) -> Result<AuthReply, AuthFailure> {
-    let mut sent = 0;
-    while sent < exchange.request().len() {
-        let written = poll_fn(|cx| stream.poll_write(cx, &exchange.request()[sent..])).await;
-        sent += written.map_err(|error| AuthFailure::Send(errno_of(&error)))?;
+async fn send<S: Stream>(stream: &mut S, mut bytes: &[u8]) -> Result<(), AuthFailure> {
+    while !bytes.is_empty() {
+        let written = poll_fn(|cx| stream.poll_write(cx, bytes)).await;
+        bytes = &bytes[written.map_err(|error| AuthFailure::Send(errno_of(&error)))?..];
     }
+    Ok(())
+}
+
+async fn receive<S: Stream>(stream: &mut S, exchange: &mut Exchange) -> Result<AuthReply, AuthFailure> {
     poll_fn(|cx| {
         loop {
             // Lives for one poll only: a session that waits holds no buffer.

@@ -21,16 +21,28 @@ const ACCEPTED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nAuth-Status: O
 struct Bench {
     fake: Fake,
     worker: Rc<Worker<Fake>>,
-    inlet: Rc<Inlet>,
+    server: Rc<AuthServer>,
 }
 
-type Answer = Result<AuthReply, AuthFailure>;
+type Outcome = Result<AuthReply, AuthFailure>;
+
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Bench {
     fn new(keepalive: bool) -> Self {
         let fake = Fake::new();
         let worker = fake::worker(&fake, &Log::default());
-        Self { fake, worker, inlet: fake::inlet(&Log::default(), keepalive, None) }
+        Self { fake, worker, server: Rc::clone(&fake::inlet(&Log::default(), keepalive, None).auth) }
+    }
+
+    /// With an auth server of so many addresses.
+    fn with_addresses(count: u16) -> Self {
+        let mut bench = Self::new(false);
+        bench.server = Rc::new(AuthServer::new(&config::AuthServer {
+            settings: bench.server.settings.clone(),
+            addresses: (1..=count).map(|port| Peer::Inet(([192, 0, 2, 1], port).into())).collect(),
+        }));
+        bench
     }
 
     /// The next connection leads to this server.
@@ -40,8 +52,14 @@ impl Bench {
         pipe
     }
 
+    /// The next connection fails with this error.
+    fn failing(&self, errno: i32) {
+        self.server().0.borrow_mut().connect_error = Some(errno);
+    }
+
     fn ask(&self) -> Pin<Box<dyn Future<Output = Answer>>> {
-        let (worker, inlet) = (Rc::clone(&self.worker), Rc::clone(&self.inlet));
+        let (worker, server) = (Rc::clone(&self.worker), Rc::clone(&self.server));
+        let until = self.fake.now().checked_add(TIMEOUT);
         Box::pin(async move {
             let credentials = Credentials::Plain { login: b"joe".to_vec(), password: Secret::default() };
             let request = AuthRequest {
@@ -53,12 +71,16 @@ impl Bench {
                 proxy: None,
                 tls: None,
             };
-            ask(&worker, &inlet, &request).await
+            ask(&worker, &server, &request, until).await
         })
     }
 
     /// Asks a server that has its answer ready.
-    fn ask_now(&self) -> Answer {
+    fn ask_now(&self) -> Outcome {
+        self.answer_now().outcome
+    }
+
+    fn answer_now(&self) -> Answer {
         match poll(&mut self.ask()) {
             Poll::Ready(answer) => answer,
             Poll::Pending => panic!("an answer was there"),
@@ -74,8 +96,8 @@ fn poll<T>(future: &mut Pin<Box<dyn Future<Output = T>>>) -> Poll<T> {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
-fn is_accepted(answer: &Answer) -> bool {
-    matches!(answer, Ok(AuthReply::Accepted(_)))
+fn is_accepted(outcome: &Outcome) -> bool {
+    matches!(outcome, Ok(AuthReply::Accepted(_)))
 }
 
 #[test]
@@ -87,7 +109,7 @@ fn one_question_on_one_connection() {
     assert!(server.written().starts_with("GET / HTTP/1.0\r\n"));
     assert!(server.written().ends_with("\r\n\r\n"));
     server.bring(ACCEPTED);
-    assert!(matches!(poll(&mut answer), Poll::Ready(answer) if is_accepted(&answer)));
+    assert!(matches!(poll(&mut answer), Poll::Ready(answer) if is_accepted(&answer.outcome)));
     drop(answer);
     assert_eq!(bench.free_slots(), 10);
 }
@@ -102,7 +124,7 @@ fn a_slow_server_gets_the_request_in_pieces() {
     assert_eq!(server.written(), "GET /");
     server.0.borrow_mut().room = usize::MAX;
     server.bring(ACCEPTED);
-    assert!(matches!(poll(&mut answer), Poll::Ready(answer) if is_accepted(&answer)));
+    assert!(matches!(poll(&mut answer), Poll::Ready(answer) if is_accepted(&answer.outcome)));
     assert_eq!(server.written().matches("GET /").count(), 1);
 }
 
@@ -131,7 +153,7 @@ fn a_connection_is_kept_and_used_again() {
     let mut answer = bench.ask();
     assert!(poll(&mut answer).is_pending());
     server.bring(ACCEPTED);
-    assert!(matches!(poll(&mut answer), Poll::Ready(answer) if is_accepted(&answer)));
+    assert!(matches!(poll(&mut answer), Poll::Ready(answer) if is_accepted(&answer.outcome)));
     assert_eq!(server.written().matches("Auth-User: joe").count(), 2);
 }
 
@@ -141,10 +163,10 @@ fn the_rest_of_a_body_is_read_before_the_connection_is_kept() {
     let server = bench.server();
     server.bring(ACCEPTED);
     assert!(is_accepted(&bench.ask_now()));
-    assert!(bench.worker.auth_pool.take(&bench.inlet.auth.peer).is_none());
+    assert!(bench.worker.auth_pool.take(&bench.server.addresses[0].peer).is_none());
     server.bring(b"OK");
     bench.fake.turn();
-    assert!(bench.worker.auth_pool.take(&bench.inlet.auth.peer).is_some());
+    assert!(bench.worker.auth_pool.take(&bench.server.addresses[0].peer).is_some());
 }
 
 #[test]
@@ -213,7 +235,7 @@ fn one_task_sweeps_however_often_the_pool_runs_dry() {
         let mut answer = bench.ask();
         assert!(poll(&mut answer).is_pending());
         server.bring(&[ACCEPTED, b"OK"].concat());
-        assert!(matches!(poll(&mut answer), Poll::Ready(answer) if is_accepted(&answer)));
+        assert!(matches!(poll(&mut answer), Poll::Ready(answer) if is_accepted(&answer.outcome)));
     }
     assert_eq!(bench.fake.turn(), 1);
 }
@@ -234,4 +256,117 @@ fn idle_connections_are_swept() {
         bench.fake.turn();
     }
     assert_eq!(bench.free_slots(), 10);
+}
+
+#[test]
+fn an_address_that_fails_is_passed_over_and_tried_last_for_a_while() {
+    let bench = Bench::with_addresses(2);
+    bench.failing(111);
+    bench.server().bring(ACCEPTED);
+    let answer = bench.answer_now();
+    assert_eq!(answer.passed_over, [(0, AuthFailure::Connect(Errno(111)))]);
+    assert!(is_accepted(&answer.outcome) && answer.address == 1);
+    bench.server().bring(ACCEPTED);
+    let answer = bench.answer_now();
+    assert!(answer.passed_over.is_empty() && answer.address == 1, "{answer:?}");
+    bench.fake.advance(Duration::from_secs(10));
+    bench.server().bring(ACCEPTED);
+    assert_eq!(bench.answer_now().address, 0);
+}
+
+#[test]
+fn when_all_addresses_fail_the_outcome_is_the_last_failure() {
+    let bench = Bench::with_addresses(3);
+    bench.failing(111);
+    bench.server().bring(b"");
+    bench.failing(113);
+    let answer = bench.answer_now();
+    assert_eq!(answer.passed_over, [(0, AuthFailure::Connect(Errno(111))), (1, AuthFailure::Closed)]);
+    assert_eq!((answer.address, answer.outcome), (2, Err(AuthFailure::Connect(Errno(113)))));
+    assert_eq!(bench.free_slots(), 10);
+}
+
+#[test]
+fn connecting_takes_no_more_than_its_share() {
+    let bench = Bench::with_addresses(2);
+    let dark = bench.server();
+    dark.0.borrow_mut().is_connecting = true;
+    let next = bench.server();
+    let mut answer = bench.ask();
+    assert!(poll(&mut answer).is_pending());
+    bench.fake.advance(TIMEOUT / 2 - Duration::from_secs(1));
+    assert!(poll(&mut answer).is_pending() && next.written().is_empty());
+    bench.fake.advance(Duration::from_secs(1));
+    assert!(poll(&mut answer).is_pending() && next.written().starts_with("GET / "));
+    next.bring(ACCEPTED);
+    let Poll::Ready(answer) = poll(&mut answer) else { panic!("an answer was there") };
+    assert_eq!(answer.passed_over, [(0, AuthFailure::ConnectTimedOut)]);
+    assert!(is_accepted(&answer.outcome));
+    assert_eq!(answer.time, TIMEOUT / 2);
+}
+
+#[test]
+fn a_server_that_thinks_is_not_asked_twice() {
+    let bench = Bench::with_addresses(2);
+    let (silent, other) = (bench.server(), bench.server());
+    let mut answer = bench.ask();
+    assert!(poll(&mut answer).is_pending());
+    bench.fake.advance(TIMEOUT - Duration::from_secs(1));
+    assert!(poll(&mut answer).is_pending());
+    bench.fake.advance(Duration::from_secs(1));
+    let Poll::Ready(answer) = poll(&mut answer) else { panic!("the time is up") };
+    assert_eq!((answer.address, answer.outcome), (0, Err(AuthFailure::TimedOut)));
+    assert!(answer.passed_over.is_empty() && other.written().is_empty());
+    assert!(silent.written().ends_with("\r\n\r\n"));
+    // The next question goes to the other one first.
+    other.bring(ACCEPTED);
+    assert_eq!(bench.answer_now().address, 1);
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_not_asked_for_elsewhere() {
+    let bench = Bench::with_addresses(2);
+    let server = bench.server();
+    server.bring(b"HTTP/1.0 ");
+    server.bring(b"");
+    let other = bench.server();
+    let answer = bench.answer_now();
+    assert_eq!((answer.address, answer.outcome), (0, Err(AuthFailure::Closed)));
+    assert!(other.written().is_empty());
+}
+
+#[test]
+fn a_timeout_tells_what_it_interrupted() {
+    let connecting = Pipe::open();
+    connecting.0.borrow_mut().is_connecting = true;
+    let sending = Pipe::default();
+    for (pipe, failure) in [
+        (connecting, AuthFailure::ConnectTimedOut),
+        (sending, AuthFailure::SendTimedOut),
+        (Pipe::open(), AuthFailure::TimedOut),
+    ] {
+        let bench = Bench::new(false);
+        bench.fake.peers.borrow_mut().push_back(pipe);
+        let mut answer = bench.ask();
+        assert!(poll(&mut answer).is_pending());
+        bench.fake.advance(TIMEOUT);
+        let Poll::Ready(answer) = poll(&mut answer) else { panic!("the time is up") };
+        assert_eq!(answer.outcome, Err(failure));
+    }
+}
+
+#[test]
+fn with_one_address_a_refused_connection_is_a_failed_read() {
+    let bench = Bench::new(false);
+    bench.failing(111);
+    assert_eq!(bench.ask_now(), Err(AuthFailure::Receive(Errno(111))));
+}
+
+#[test]
+fn no_other_address_is_tried_for_want_of_a_slot() {
+    let bench = Bench::with_addresses(2);
+    let _slots: Vec<_> = std::iter::from_fn(|| bench.worker.slots.take().ok()).collect();
+    let answer = bench.answer_now();
+    assert_eq!((answer.address, answer.outcome), (0, Err(AuthFailure::NoSlots(10))));
+    assert!(answer.passed_over.is_empty());
 }

@@ -13,6 +13,7 @@ use super::log_target::LogTarget;
 use super::mail::auth::AuthHttp;
 use super::mail::methods::Method;
 use super::mail::tls::{ConfCommand, SessionCache, TlsProtocol};
+use crate::runtime::Peer;
 
 /// Declares the level with its one rule: what is set hides what is set further out, lists included.
 macro_rules! layer {
@@ -29,11 +30,16 @@ macro_rules! layer {
         impl Layer {
             /// This level, with what it does not set taken from the one further out.
             pub(super) fn over(&self, outer: &Self) -> Self {
-                Self {
+                let mut merged = Self {
                     $($value: self.$value.clone().or_else(|| outer.$value.clone()),)*
                     $($list: if self.$list.is_empty() { &outer.$list } else { &self.$list }.clone(),)*
                     seen: Vec::new(),
+                };
+                if self.auth_http.is_some() {
+                    // Stand-ins for another auth server are none for this one.
+                    merged.auth_http_backup.clone_from(&self.auth_http_backup);
                 }
+                merged
             }
         }
     };
@@ -91,6 +97,7 @@ layer! {
         smtp_auth: Method,
         smtp_capabilities: String,
         auth_http_header: (String, String),
+        auth_http_backup: Peer,
         set_real_ip_from: Network,
         ssl_certificate: String,
         ssl_certificate_key: String,

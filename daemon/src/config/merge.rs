@@ -201,11 +201,13 @@ fn auth_server(layer: &Layer) -> Option<AuthServer> {
         // Checked when it was read.
         settings.add_header(name, value).ok()?;
     }
-    Some(AuthServer {
-        settings,
-        text: peer_text(auth.addresses.first()?).into(),
-        addresses: auth.addresses.clone(),
-    })
+    let mut addresses = Vec::new();
+    for address in auth.addresses.iter().chain(&layer.auth_http_backup) {
+        if !addresses.contains(address) {
+            addresses.push(address.clone());
+        }
+    }
+    Some(AuthServer { settings, addresses })
 }
 
 /// `server_name`, or the name of the machine as far as it can stand in a reply.

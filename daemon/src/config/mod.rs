@@ -126,10 +126,9 @@ pub struct MailServer {
 pub struct AuthServer {
     /// What all requests have in common.
     pub settings: gatepost_auth_client::Settings,
-    /// All addresses, one or more. The first is used.
+    /// All addresses, one or more, in the order in which they are tried: those of `auth_http`, then those of
+    /// `auth_http_backup`.
     pub addresses: Vec<Peer>,
-    /// The first address as logs show it.
-    pub text: Box<str>,
 }
 
 /// `resolver`.

@@ -6,6 +6,7 @@ use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Instant;
 
 use gatepost_protocol::action::{Completion, ConnectFailure};
 use gatepost_protocol::auth::AuthRequest;
@@ -24,6 +25,8 @@ pub(super) type Operation<R> = Pin<Box<dyn Future<Output = Outcome<<R as Runtime
 pub(super) enum Outcome<S> {
     /// For the engine.
     Completed(Completion),
+    /// The auth server has been asked.
+    Answered(Box<auth::Answer>),
     /// The backend leg is open.
     Opened(Leg<S>),
 }
@@ -32,12 +35,14 @@ pub(super) fn authenticate<R: Runtime>(
     worker: &Rc<Worker<R>>,
     inlet: &Rc<Inlet>,
     request: Box<AuthRequest>,
+    now: Instant,
 ) -> Operation<R> {
     let (worker, inlet) = (Rc::clone(worker), Rc::clone(inlet));
-    Box::pin(async move {
-        let answer = auth::ask(&worker, &inlet, &request).await;
-        Outcome::Completed(Completion::Auth(answer))
-    })
+    // The same end as the session's: asked first, this operation can tell what it was doing then.
+    let until = now.checked_add(inlet.listener.server.auth_timeout);
+    Box::pin(
+        async move { Outcome::Answered(Box::new(auth::ask(&worker, &inlet.auth, &request, until).await)) },
+    )
 }
 
 pub(super) fn resolve<R: Runtime>(

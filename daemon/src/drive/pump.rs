@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use gatepost_protocol::action::{Action, Completion, Errno, Output, Side};
+use gatepost_protocol::event::{Event, Stage};
 use gatepost_protocol::relay::Relay;
 use gatepost_protocol::session::SocketFailure;
 use nix::libc;
@@ -37,6 +38,8 @@ pub(super) struct Pump<R: Runtime, E> {
     pub(super) client: Option<Leg<R::Stream>>,
     pub(super) backend: Option<Leg<R::Stream>>,
     operation: Option<Operation<R>>,
+    /// The address of the auth server that was asked last.
+    pub(super) auth_address: usize,
     deadline: Deadline,
     phase: Phase,
     pub(super) member: Member,
@@ -67,6 +70,7 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
             client: None,
             backend: None,
             operation: None,
+            auth_address: 0,
             deadline,
             phase: Phase::Open,
             member,
@@ -260,6 +264,15 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
     fn handle_outcome(&mut self, outcome: Outcome<R::Stream>, now: Instant, out: &mut Output) {
         let completion = match outcome {
             Outcome::Completed(completion) => completion,
+            Outcome::Answered(answer) => {
+                for (address, failure) in answer.passed_over {
+                    self.auth_address = address;
+                    self.log(&Event::AuthFailed(failure), Some(Stage::HttpAuth));
+                }
+                self.auth_address = answer.address;
+                self.log_auth_time(answer.time);
+                Completion::Auth(answer.outcome)
+            }
             Outcome::Opened(leg) => {
                 self.backend = Some(leg);
                 Completion::Connected(Ok(()))
@@ -275,7 +288,8 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
         }
         match action {
             Action::Authenticate(request) => {
-                self.operation = Some(super::operation::authenticate(&self.worker, &self.inlet, request));
+                self.operation =
+                    Some(super::operation::authenticate(&self.worker, &self.inlet, request, now));
             }
             Action::Resolve(address) => {
                 self.operation = Some(super::operation::resolve(&self.worker, &self.inlet, address));
@@ -334,6 +348,7 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
             client: self.client,
             backend: self.backend,
             operation: None,
+            auth_address: self.auth_address,
             // Whatever phase the worker is in is news to the relay.
             phase: Phase::Open,
             member: self.member,

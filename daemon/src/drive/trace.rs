@@ -1,16 +1,16 @@
 //! The level `debug`: what a session's loop does, step by step, and nothing that a peer said.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gatepost_protocol::action::{Action, Completion, Side};
 use gatepost_protocol::address::ClientAddr;
 use gatepost_protocol::auth::AuthReply;
-use gatepost_protocol::event::{Event, Level, Stage};
+use gatepost_protocol::event::{Event, Level, LogContext, Stage};
 
 use super::engine::Engine;
 use super::pump::Pump;
 use crate::inlet::Inlet;
-use crate::log::lines;
+use crate::log::lines::{self, Place};
 use crate::runtime::Runtime;
 use crate::worker::Worker;
 
@@ -39,20 +39,28 @@ impl Detail {
 
 impl<R: Runtime, E: Engine> Pump<R, E> {
     pub(super) fn log(&self, event: &Event, stage: Option<Stage>) {
-        let level = lines::level(event);
+        self.log_line(lines::level(event), |context, place| lines::render(event, stage, context, place));
+    }
+
+    pub(super) fn log_auth_time(&self, time: Duration) {
+        self.log_line(lines::auth_time_level(time), |context, place| lines::auth_time(time, context, place));
+    }
+
+    fn log_line(&self, level: Level, line: impl FnOnce(&LogContext, Place<'_>) -> String) {
         if self.detail == Detail::Everything || self.inlet.log.is_enabled(level) {
-            self.write_line(
-                level,
-                &lines::render(event, stage, self.engine.log_context(), self.inlet.place()),
-            );
+            self.write_line(level, &line(self.engine.log_context(), self.place()));
         }
+    }
+
+    fn place(&self) -> Place<'_> {
+        self.inlet.place(self.auth_address)
     }
 
     /// Writes a step, which is put into words only if somebody reads them.
     pub(super) fn trace(&self, step: impl FnOnce(&E) -> String) {
         if self.detail != Detail::Configured {
             let (stage, context) = (Some(self.engine.stage()), self.engine.log_context());
-            let line = lines::in_context(step(&self.engine), stage, context, self.inlet.place());
+            let line = lines::in_context(step(&self.engine), stage, context, self.place());
             self.write_line(Level::Debug, &line);
         }
     }

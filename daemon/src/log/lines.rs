@@ -1,6 +1,7 @@
 //! What the log says of each event of a session, in nginx's words (spec/auth-http-and-ops.md section 10).
 
 use std::io;
+use std::time::Duration;
 
 use gatepost_protocol::action::{ConnectFailure, DnsError, Errno, LookupFailure, Side};
 use gatepost_protocol::address::ClientAddr;
@@ -17,7 +18,7 @@ use crate::runtime::Peer;
 pub(crate) struct Place<'a> {
     /// The `listen` that accepted the client, as an address.
     pub(crate) listen: &'a str,
-    /// The address of `auth_http`.
+    /// The address of the auth server that was asked last.
     pub(crate) auth_server: &'a str,
 }
 
@@ -27,6 +28,17 @@ pub(crate) fn render(event: &Event, stage: Option<Stage>, context: &LogContext, 
         return format!("client {} connected to {}", client_text(&context.client), place.listen);
     }
     in_context(message(event, context, place), stage, context, place)
+}
+
+/// How long the auth server took, over all its addresses that were tried.
+pub(crate) fn auth_time(time: Duration, context: &LogContext, place: Place<'_>) -> String {
+    let message = format!("auth http server {} took {:.3} s", place.auth_server, time.as_secs_f64());
+    in_context(message, Some(Stage::HttpAuth), context, place)
+}
+
+/// Only an auth server that takes a second or more is worth a line in an ordinary log.
+pub(crate) fn auth_time_level(time: Duration) -> Level {
+    if time < Duration::from_secs(1) { Level::Debug } else { Level::Info }
 }
 
 /// `line` with what was going on, and with whom.
@@ -118,7 +130,9 @@ fn auth_level(failure: &AuthFailure) -> Level {
         AuthFailure::Connect(errno) => connect_level(*errno),
         AuthFailure::Receive(errno) | AuthFailure::Send(errno) => socket_level(Side::Backend, *errno),
         AuthFailure::NoSlots(_) => Level::Alert,
-        AuthFailure::TimedOut
+        AuthFailure::ConnectTimedOut
+        | AuthFailure::SendTimedOut
+        | AuthFailure::TimedOut
         | AuthFailure::Closed
         | AuthFailure::InvalidResponse
         | AuthFailure::InvalidHeader
@@ -161,6 +175,7 @@ fn connect_level(Errno(errno): Errno) -> Level {
         libc::ECONNREFUSED
         | libc::ECONNRESET
         | libc::EAGAIN
+        | libc::ETIMEDOUT
         | libc::ENETDOWN
         | libc::ENETUNREACH
         | libc::EHOSTDOWN
@@ -246,6 +261,8 @@ fn auth_message(failure: &AuthFailure, server: &str) -> String {
         AuthFailure::Receive(errno) => return format!("recv() failed {}", errno_text(errno.0)),
         AuthFailure::Send(errno) => return format!("send() failed {}", errno_text(errno.0)),
         AuthFailure::NoSlots(limit) => return no_slots(*limit),
+        AuthFailure::ConnectTimedOut => "timed out (110: Connection timed out) in connect()".into(),
+        AuthFailure::SendTimedOut => "timed out (110: Connection timed out) in send()".into(),
         AuthFailure::TimedOut => "timed out (110: Connection timed out)".into(),
         AuthFailure::InvalidServer(value) => format!("sent invalid server address:{}", quoted(value)),
         AuthFailure::InvalidPort(value) => format!("sent invalid server port:{}", quoted(value)),

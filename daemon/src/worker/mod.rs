@@ -9,7 +9,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gatepost_protocol::action::Output;
 use gatepost_protocol::address::ClientAddr;
@@ -98,14 +98,22 @@ impl<R: Runtime> Worker<R> {
 
     /// What a future comes to, if it does so in time.
     pub(crate) async fn within<T>(&self, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
-        let until = self.runtime.now() + limit;
+        self.until(Some(self.runtime.now() + limit), future).await
+    }
+
+    /// What a future comes to, if it does so before then; `None` is for ever.
+    pub(crate) async fn until<T>(
+        &self,
+        until: Option<Instant>,
+        future: impl Future<Output = T>,
+    ) -> Option<T> {
         let mut deadline = Deadline::new(&self.deadlines);
         let mut future = pin!(future);
         poll_fn(|cx| {
             if let Poll::Ready(value) = future.as_mut().poll(cx) {
                 return Poll::Ready(Some(value));
             }
-            deadline.poll(Some(until), self.runtime.now(), cx).map(|()| None)
+            deadline.poll(until, self.runtime.now(), cx).map(|()| None)
         })
         .await
     }

@@ -148,6 +148,8 @@ fn is_outage(failure: &AuthFailure) -> bool {
         AuthFailure::Connect(_)
         | AuthFailure::Receive(_)
         | AuthFailure::Send(_)
+        | AuthFailure::ConnectTimedOut
+        | AuthFailure::SendTimedOut
         | AuthFailure::TimedOut
         | AuthFailure::Closed
         | AuthFailure::NoSlots(_) => true,

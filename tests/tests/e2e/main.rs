@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "panicking is how a test fails")]
 
+mod auth_addresses;
 mod certificates;
 mod command_line;
 mod faults;

@@ -51,7 +51,7 @@ impl Plan {
         self
     }
 
-    /// Adds directives to the `server` block.
+    /// Adds directives to the `server` block; `$auth` in them becomes the auth server's address, `$listen` the proxy's.
     pub(crate) fn directives(mut self, directives: &str) -> Self {
         self.directives.push_str(directives);
         self
@@ -86,6 +86,8 @@ impl Plan {
             self.listen,
             self.protocol,
             self.directives
+                .replace("$auth", &auth.address().to_string())
+                .replace("$listen", &listen.to_string())
         );
         let proxy = Proxy::start_with(program, Proxy::folder(), self.main, &mail, &[listen]);
         Setup { proxy, auth, backend, listen }

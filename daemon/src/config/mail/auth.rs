@@ -4,7 +4,7 @@ use gatepost_auth_client::Settings;
 
 use super::server::warn_of_milliseconds;
 use crate::config::address::{Address, Form};
-use crate::config::directive::{Directive, MAIL_SERVER, Words, once};
+use crate::config::directive::{Directive, MAIL_SERVER, MANY, Words, once};
 use crate::config::error::Fault;
 use crate::config::reader::Reader;
 use crate::runtime::Peer;
@@ -21,6 +21,7 @@ pub(in crate::config) struct AuthHttp {
 
 pub(super) const TABLE: &[Directive] = &[
     Directive::one("auth_http", MAIL_SERVER, auth_http),
+    Directive::new("auth_http_backup", MAIL_SERVER, MANY, auth_http_backup),
     Directive::new("auth_http_header", MAIL_SERVER, 2..=2, auth_http_header),
     Directive::one("auth_http_keepalive", MAIL_SERVER, |reader, words| {
         once(&mut reader.layer().auth_http_keepalive, words.flag())
@@ -47,6 +48,17 @@ fn auth_http(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
     let settings = Settings::new(host, uri).map_err(|error| failed(&error))?;
     // On one level the last one wins.
     reader.layer().auth_http = Some(AuthHttp { settings, addresses });
+    Ok(())
+}
+
+/// More addresses of the same auth server: its URI and its `Host` are theirs, too.
+fn auth_http_backup(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    for word in &words.arguments {
+        let failed = |error| Fault::Message(format!("{error} in auth_http_backup \"{word}\""));
+        let address = Address::parse(word, Form::Server).map_err(failed)?;
+        let addresses = address.resolve(HTTP_PORT, reader.environment).map_err(failed)?;
+        reader.layer().auth_http_backup.extend(addresses);
+    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use gatepost_protocol::config::{Mail, Network, Protocol, ProxyProtocol};
 use gatepost_protocol::smtp::Xclient;
 
 use super::*;
+use crate::log::lines::peer_text;
 
 /// A server on an SMTP port.
 #[track_caller]
@@ -125,7 +126,7 @@ fn messages() {
 fn auth_http() {
     let auth = |url: &str| {
         let auth = server(&format!("auth_http {url};")).auth.clone();
-        (auth.text.to_string(), auth.settings.host().to_owned(), auth.settings.uri().to_owned())
+        (peer_text(&auth.addresses[0]), auth.settings.host().to_owned(), auth.settings.uri().to_owned())
     };
     for (url, text, host, uri) in [
         ("127.0.0.1", "127.0.0.1:80", "127.0.0.1", "/"),
@@ -138,7 +139,14 @@ fn auth_http() {
     ] {
         assert_eq!(auth(url), (text.into(), host.into(), uri.into()), "{url}");
     }
-    assert_eq!(server("auth_http two.example;").auth.addresses.len(), 2);
+    let addresses = |directives: &str| {
+        let addresses = server(directives).auth.addresses.clone();
+        addresses.iter().map(peer_text).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(addresses("auth_http two.example;"), "192.0.2.1:80 [2001:db8::1]:80");
+    let backup = "auth_http_backup [::1]:9 unix:/run/auth 127.0.0.1:1; auth_http_backup 127.0.0.2;";
+    let all = "127.0.0.1:1 [::1]:9 unix:/run/auth 127.0.0.2:80";
+    assert_eq!(addresses(&format!("{backup} auth_http 127.0.0.1:1/x;")), all);
     let switches = server("auth_http_keepalive on; auth_http_pass_client_cert on;");
     assert!(switches.auth.settings.client_certificate() && switches.auth.settings.keepalive());
     for (directive, expected) in [
@@ -147,6 +155,8 @@ fn auth_http() {
         ("auth_http http://none.example/;", "host not found in auth_http \"none.example/\""),
         ("auth_http \"h/a b\";", "host not found in auth_http \"h/a b\""),
         ("auth_http \"127.0.0.1/a b\";", "invalid URI \"/a b\" in auth_http \"127.0.0.1/a b\""),
+        ("auth_http_backup h:1/x;", "invalid host in auth_http_backup \"h:1/x\""),
+        ("auth_http_backup none.example;", "host not found in auth_http_backup \"none.example\""),
         ("auth_http_header 'a b' c;", "invalid header name \"a b\""),
         ("auth_http_header a \"b\nc\";", "invalid value of header \"a\""),
     ] {

@@ -296,6 +296,21 @@ fn lines_about_the_auth_server() {
             Level::Error,
             "auth http server 127.0.0.1:9000 timed out (110: Connection timed out)",
         ),
+        (
+            AuthFailure::ConnectTimedOut,
+            Level::Error,
+            "auth http server 127.0.0.1:9000 timed out (110: Connection timed out) in connect()",
+        ),
+        (
+            AuthFailure::SendTimedOut,
+            Level::Error,
+            "auth http server 127.0.0.1:9000 timed out (110: Connection timed out) in send()",
+        ),
+        (
+            AuthFailure::Connect(Errno(110)),
+            Level::Error,
+            "connect() to 127.0.0.1:9000 failed (110: Connection timed out)",
+        ),
         (AuthFailure::Closed, Level::Error, "auth http server 127.0.0.1:9000 prematurely closed connection"),
         (AuthFailure::InvalidResponse, Level::Error, "auth http server 127.0.0.1:9000 sent invalid response"),
         (
@@ -449,4 +464,14 @@ fn addresses_print_as_nginx_prints_them() {
     assert_eq!(peer_text(&inet("[::]:143")), "[::]:143");
     assert_eq!(peer_text(&inet("0.0.0.0:143")), "0.0.0.0:143");
     assert_eq!(peer_text(&Peer::Unix("/run/gatepost".into())), "unix:/run/gatepost");
+}
+
+#[test]
+fn how_long_the_auth_server_took() {
+    let time = Duration::from_millis(12);
+    let expected = "auth http server 127.0.0.1:9000 took 0.012 s while in http auth state";
+    assert!(auth_time(time, &context(), PLACE).starts_with(expected));
+    assert_eq!(auth_time_level(time), Level::Debug);
+    assert_eq!(auth_time_level(Duration::from_millis(999)), Level::Debug);
+    assert_eq!(auth_time_level(Duration::from_secs(1)), Level::Info);
 }
