@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
+use std::rc::Rc;
 
 use gatepost_protocol::event::Level;
 use nix::errno::Errno;
@@ -16,7 +17,7 @@ use crate::config::{self, Config, Machine, Report, Request};
 use crate::inherited::Inherited;
 use crate::log::lines::{errno_text, error_text};
 use crate::log::{Log, LogFiles, Target, level_name};
-use crate::master::{self, Binary, LoadError, Start};
+use crate::master::{self, Binary, Load, LoadError, Start};
 use crate::plan::Plan;
 use crate::probe::{probe, probe_pid_file};
 use crate::{control, demo, sys};
@@ -99,14 +100,15 @@ impl Starter {
         if let Err(error) = probe_pid_file(&plan.pid_path) {
             return self.refuse(&plan.log, &error.into());
         }
-        let reload = |log: &Log| {
-            let (plan, report) = load(request);
+        let request = request.clone();
+        let load: Load = Rc::new(move |log| {
+            let (plan, report) = load(&request);
             report.diagnostics.iter().for_each(|diagnostic| log.note(diagnostic.level, &diagnostic.message));
             plan.map_err(|refusal| refusal.first)
-        };
+        });
         let say = |log: &Log, level, message: &str| self.tell(log, level, message);
         let Self { program: name, name: shown_name, start, ref binary } = *self;
-        let program = master::Program { name, shown_name, binary, start, say: &say, load: &reload };
+        let program = master::Program { name, shown_name, binary, start, say: &say, load };
         master::run(program, plan, inherited)
     }
 

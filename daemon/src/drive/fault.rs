@@ -45,7 +45,7 @@ pub(super) fn contain<R: Runtime, T>(worker: &Worker<R>, id: u64, step: impl FnO
     IS_CONTAINED.set(false);
     if outcome.is_err() {
         let message = format!("session ended by a fault of this program at {}", take_place());
-        worker.log.write(worker.runtime.wall_clock(), Level::Alert, Some(id), &message);
+        worker.tell(Level::Alert, Some(id), &message);
     }
     outcome.ok()
 }

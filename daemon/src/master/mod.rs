@@ -7,11 +7,14 @@ mod ended;
 mod orders;
 mod place;
 mod reload;
+mod sockets;
 mod upgrade;
 mod workers;
 
+use std::cell::RefCell;
 use std::io;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use gatepost_protocol::event::Level;
@@ -19,16 +22,17 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit};
 
+use self::sockets::Sockets;
+pub(crate) use self::sockets::{Alone, Post};
 pub(crate) use self::upgrade::Binary;
 use self::upgrade::Upgrade;
 use self::workers::Workers;
 use crate::inherited::Inherited;
-use crate::listener::{self, Listening};
+use crate::listener;
 use crate::log::Log;
 use crate::log::lines::{errno_text, error_text};
 use crate::pid::PidFile;
 use crate::plan::Plan;
-use crate::runtime::Peer;
 use crate::signals::{Received, Signals};
 use crate::supervisor::{News, Supervisor};
 use crate::sys::{self, Shared};
@@ -54,10 +58,18 @@ impl LoadError {
     pub(crate) fn new(message: String) -> Self {
         Self { message, hint: None, excerpt: None }
     }
+
+    /// Tells the log of a running program.
+    fn tell(&self, log: &Log) {
+        log.note(Level::Emerg, &self.message);
+        self.hint.iter().for_each(|hint| log.note(Level::Notice, hint));
+    }
 }
 
+/// Reads the configuration again, with what is to be said about it going to this log.
+pub(crate) type Load = Rc<dyn Fn(&Log) -> Result<Plan, LoadError>>;
+
 /// What the master needs of its program.
-#[derive(Clone, Copy)]
 pub(crate) struct Program<'a> {
     /// The name, for the log.
     pub(crate) name: &'static str,
@@ -69,36 +81,19 @@ pub(crate) struct Program<'a> {
     pub(crate) start: Start,
     /// Tells a message of the start to this log and to whoever started the program.
     pub(crate) say: &'a dyn Fn(&Log, Level, &str),
-    /// Reads the configuration again, with what is to be said about it going to this log.
-    pub(crate) load: &'a dyn Fn(&Log) -> Result<Plan, LoadError>,
+    pub(crate) load: Load,
 }
 
 struct Master<'a> {
     plan: Plan,
     program: Program<'a>,
-    listening: Vec<Listening>,
+    sockets: Sockets,
     workers: Workers,
     pid_file: PidFile,
     signals: Signals,
     upgrade: Upgrade,
-    names: Names,
     supervisor: Supervisor,
     stage: Stage,
-}
-
-/// The names of unix sockets in the file system.
-struct Names {
-    /// Those that are a supervisor's.
-    lent: Vec<Peer>,
-}
-
-impl Names {
-    /// Removes the name of a socket that is not listened on any more.
-    fn forget(&self, address: &Peer) {
-        if !self.lent.contains(address) {
-            listener::forget(address);
-        }
-    }
 }
 
 /// How far the master is from its end.
@@ -123,26 +118,25 @@ pub(crate) fn run(program: Program<'_>, plan: Plan, mut inherited: Inherited) ->
     inherited.notes.iter().for_each(|(level, message)| say(*level, message));
     let Inherited { mut listening, predecessor, lent, .. } = inherited;
     let upgrade = Upgrade::new(predecessor);
-    let opened = listener::open_all(&wanted(&plan), &mut listening, say);
+    let opened = listener::open_all(&sockets::wanted(&plan), &mut listening, say);
     let prepared = opened.and_then(|()| {
         announce(program.name, &plan);
         prepare(&plan, &upgrade).map_err(|message| say(Level::Emerg, &message))
     });
-    let names = Names { lent };
+    let sockets = Sockets { listening, lent };
     let Ok((signals, shared, pid_file)) = prepared else {
         if !upgrade.has_predecessor() {
-            listening.iter().for_each(|listening| names.forget(&listening.address));
+            sockets.forget_all();
         }
         return ExitCode::FAILURE;
     };
     let supervisor = Supervisor::from_environment();
     sys::claim_title();
-    let workers = Workers::new(program, shared, plan.is_daemon || upgrade.has_predecessor());
+    let workers = Workers::new(&program, shared, plan.is_daemon || upgrade.has_predecessor());
     let stage = Stage::Serving;
-    let master =
-        Master { plan, program, listening, names, workers, pid_file, signals, upgrade, supervisor, stage };
+    let master = Master { plan, program, sockets, workers, pid_file, signals, upgrade, supervisor, stage };
     // Those that were open already may have been made in another way.
-    master.adjust_listening();
+    master.sockets.adjust(&master.plan);
     if master.plan.has_master { master.run() } else { master.run_alone() }
 }
 
@@ -164,10 +158,6 @@ fn prepare(plan: &Plan, upgrade: &Upgrade) -> Result<(Signals, Shared, PidFile),
         format!("open() \"{path}\" failed {}", error_text(&error))
     })?;
     Ok((signals, shared, pid_file))
-}
-
-fn wanted(plan: &Plan) -> Vec<(Peer, listener::Options)> {
-    plan.inlets.iter().map(|inlets| (inlets.bind.address.clone(), inlets.bind.options.clone())).collect()
 }
 
 fn announce(program: &str, plan: &Plan) {
@@ -193,7 +183,7 @@ impl Master<'_> {
                 Some(received) => self.obey(received),
                 None => self.insist(),
             }
-            self.workers.respawn_due(&self.plan, &mut self.listening, self.stage == Stage::Serving);
+            self.workers.respawn_due(&self.plan, &mut self.sockets, self.stage == Stage::Serving);
         }
         self.end()
     }
@@ -201,16 +191,17 @@ impl Master<'_> {
     /// One process does it all (`master_process off`).
     fn run_alone(self) -> ExitCode {
         self.tell_ready();
-        let Self { plan, listening, workers, pid_file, signals, upgrade, names, .. } = self;
+        let Self { plan, program, sockets, workers, pid_file, signals, upgrade, .. } = self;
         // The worker opens its own.
         drop(signals);
-        let outcome = workers.run_here(&plan, listening);
-        finish(&plan, pid_file, &upgrade, &names);
+        let alone = Rc::new(RefCell::new(Alone::new(sockets, program.load)));
+        let outcome = workers.run_here(&plan, Rc::clone(&alone));
+        finish(&plan.log, pid_file, &upgrade, alone.borrow().sockets());
         outcome
     }
 
     fn end(self) -> ExitCode {
-        finish(&self.plan, self.pid_file, &self.upgrade, &self.names);
+        finish(&self.plan.log, self.pid_file, &self.upgrade, &self.sockets);
         self.plan.log.note(Level::Notice, "exit");
         ExitCode::SUCCESS
     }
@@ -242,7 +233,7 @@ impl Master<'_> {
 
     fn start_workers(&mut self) {
         for number in 0..self.plan.workers {
-            self.workers.spawn(number, &self.plan, &mut self.listening);
+            self.workers.spawn(number, &self.plan, &mut self.sockets);
         }
     }
 
@@ -272,18 +263,17 @@ impl Master<'_> {
 }
 
 /// Leaves nothing behind, but what another master goes on with.
-fn finish(plan: &Plan, pid_file: PidFile, upgrade: &Upgrade, names: &Names) {
-    report_removal(plan, pid_file);
-    if upgrade.is_under_way() {
-        return;
+fn finish(log: &Log, pid_file: PidFile, upgrade: &Upgrade, sockets: &Sockets) {
+    report_removal(log, pid_file);
+    if !upgrade.is_under_way() {
+        sockets.forget_all();
     }
-    plan.inlets.iter().for_each(|inlets| names.forget(&inlets.bind.address));
 }
 
-fn report_removal(plan: &Plan, pid_file: PidFile) {
+fn report_removal(log: &Log, pid_file: PidFile) {
     let path = pid_file.place();
     if let Err(error) = pid_file.remove() {
         let message = format!("unlink() \"{}\" failed {}", path.display(), error_text(&error));
-        plan.log.note(Level::Alert, &message);
+        log.note(Level::Alert, &message);
     }
 }

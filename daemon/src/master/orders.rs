@@ -25,7 +25,10 @@ impl Master<'_> {
                 self.stage = Stage::Quitting;
                 self.tell_end();
                 // The workers close theirs; clients are refused from here on.
-                self.listening.clear();
+                if !self.upgrade.is_under_way() {
+                    self.sockets.forget_all();
+                }
+                self.sockets.listening.clear();
                 self.workers.signal(Signal::SIGQUIT, &self.plan.log);
             }
             Order::Stop => {
@@ -70,8 +73,8 @@ impl Master<'_> {
         self.note("changing binary");
         let mut environment = self.plan.variables.select();
         environment.extend(self.supervisor.variable());
-        let Self { upgrade, program, listening, pid_file, plan, .. } = self;
-        upgrade.begin(program.binary, listening, &environment, pid_file, &plan.log);
+        let Self { upgrade, program, sockets, pid_file, plan, .. } = self;
+        upgrade.begin(program.binary, &sockets.listening, &environment, pid_file, &plan.log);
     }
 
     fn reap(&mut self) {

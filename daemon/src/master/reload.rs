@@ -2,8 +2,7 @@
 
 use gatepost_protocol::event::Level;
 
-use super::{Master, Stage, background, report_removal, wanted};
-use crate::listener;
+use super::{Master, Stage, background, report_removal};
 use crate::log::lines::error_text;
 use crate::pid::PidFile;
 use crate::plan::Plan;
@@ -27,34 +26,17 @@ impl Master<'_> {
     /// The error has been logged.
     fn reconfigure(&mut self) -> Result<(), String> {
         let plan = (self.program.load)(&self.plan.log).map_err(|error| {
-            self.plan.log.note(Level::Emerg, &error.message);
-            error.hint.iter().for_each(|hint| self.note(hint));
+            error.tell(&self.plan.log);
             error.message
         })?;
-        let known = self.listening.len();
-        let log = &self.plan.log;
-        let mut message = String::new();
-        let opened = listener::open_all(&wanted(&plan), &mut self.listening, |level, text| {
-            log.note(level, text);
-            text.clone_into(&mut message);
-        });
-        if opened.is_err() {
-            let new = self.listening.split_off(known);
-            new.iter().for_each(|listening| listener::forget(&listening.address));
-            return Err(message);
-        }
+        let gone = self.sockets.follow(&plan, &self.plan.log)?;
         self.move_pid_file(&plan);
-        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.listening)
-            .into_iter()
-            .partition(|listening| plan.inlets.iter().any(|inlets| inlets.bind.address == listening.address));
-        self.listening = kept;
         if !self.upgrade.is_under_way() {
-            gone.iter().for_each(|listening| self.names.forget(&listening.address));
+            self.sockets.forget(&gone);
         }
         // Before the fork: a worker that inherited one would keep its address open.
         drop(gone);
         self.plan = plan;
-        self.adjust_listening();
         self.renew_workers();
         Ok(())
     }
@@ -69,16 +51,6 @@ impl Master<'_> {
         self.workers.retire(&old, &self.plan.log);
     }
 
-    /// Sockets that stay open follow the options in the configuration.
-    pub(super) fn adjust_listening(&self) {
-        for (address, options) in wanted(&self.plan) {
-            let listening = self.listening.iter().find(|listening| listening.address == address);
-            if let Some(Err(error)) = listening.map(|listening| listener::adjust(listening, &options)) {
-                self.plan.log.note(Level::Alert, &error.to_string());
-            }
-        }
-    }
-
     /// The file follows the name in the configuration.
     fn move_pid_file(&mut self, plan: &Plan) {
         if self.pid_file.path() == plan.pid_path {
@@ -87,7 +59,7 @@ impl Master<'_> {
         match PidFile::create(&plan.pid_path) {
             Ok(file) => {
                 let old = std::mem::replace(&mut self.pid_file, file);
-                report_removal(plan, old);
+                report_removal(&plan.log, old);
             }
             Err(error) => {
                 let path = plan.pid_path.display();

@@ -1,5 +1,6 @@
 //! The worker processes of the master.
 
+use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::{self, ExitCode};
@@ -12,14 +13,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{ForkResult, Pid};
 
 use super::ended::{Ended, FATAL};
-use super::{Program, Start, place};
+use super::sockets::Sockets;
+use super::{Alone, Post, Program, Start, place};
 use crate::channel;
 use crate::drive;
-use crate::listener::Listening;
 use crate::log::Log;
 use crate::log::lines::{errno_text, error_text};
 use crate::plan::Plan;
-use crate::runtime::Peer;
 use crate::sys::{self, Shared};
 use crate::title::{self, Role};
 use crate::worker::Assignment;
@@ -41,6 +41,14 @@ pub(super) struct Workers {
     respawns: Vec<(Instant, usize)>,
 }
 
+/// Who tells a worker what to do.
+enum Boss {
+    /// The master, which gave it a number and a line.
+    Master(usize, OwnedFd),
+    /// `master_process off`.
+    Nobody(Rc<RefCell<Alone>>),
+}
+
 struct Process {
     pid: Pid,
     /// Its place among the workers of its configuration, from 0.
@@ -53,8 +61,8 @@ struct Process {
 }
 
 impl Workers {
-    pub(super) fn new(program: Program<'_>, shared: Shared, is_daemon: bool) -> Self {
-        let Program { start, shown_name: name, .. } = program;
+    pub(super) fn new(program: &Program<'_>, shared: Shared, is_daemon: bool) -> Self {
+        let Program { start, shown_name: name, .. } = *program;
         Self { start, name, shared, is_daemon, generation: 0, processes: Vec::new(), respawns: Vec::new() }
     }
 
@@ -71,7 +79,7 @@ impl Workers {
     }
 
     /// Starts one worker on the present configuration. Only the parent returns.
-    pub(super) fn spawn(&mut self, number: usize, plan: &Plan, listening: &mut Vec<Listening>) {
+    pub(super) fn spawn(&mut self, number: usize, plan: &Plan, sockets: &mut Sockets) {
         let forked = channel::pair().and_then(|pair| Ok((pair, sys::fork()?)));
         match forked {
             Ok(((ours, _), ForkResult::Parent { child })) => {
@@ -90,8 +98,8 @@ impl Workers {
                 drop(ours);
                 self.processes.clear();
                 // The sockets are the worker's to close when it stops to accept.
-                let listening = std::mem::take(listening);
-                let work = AssertUnwindSafe(|| self.work(plan, listening, Some((number, theirs))));
+                let post = Post::new(plan, std::mem::take(&mut sockets.listening));
+                let work = AssertUnwindSafe(|| self.work(plan, post, Boss::Master(number, theirs)));
                 // Unwinding further would run the master's code in the worker.
                 let code = panic::catch_unwind(work).unwrap_or_else(|_| {
                     let place = drive::take_place();
@@ -111,30 +119,31 @@ impl Workers {
     }
 
     /// Works in this process.
-    pub(super) fn run_here(self, plan: &Plan, listening: Vec<Listening>) -> ExitCode {
-        match self.work(plan, listening, None) {
-            0 => ExitCode::SUCCESS,
-            _ => ExitCode::FAILURE,
-        }
+    pub(super) fn run_here(self, plan: &Plan, alone: Rc<RefCell<Alone>>) -> ExitCode {
+        let post = alone.borrow().post(plan);
+        let code = match post {
+            Ok(post) => self.work(plan, post, Boss::Nobody(alone)),
+            Err(error) => {
+                plan.log.note(Level::Emerg, &format!("dup() failed {}", error_text(&error)));
+                FATAL
+            }
+        };
+        if code == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
-    /// The life of a worker process; its exit code. `process` is its number and its line to the master; what
-    /// `master_process off` runs has neither.
-    fn work(&self, plan: &Plan, listening: Vec<Listening>, process: Option<(usize, OwnedFd)>) -> i32 {
+    /// The life of a worker process; its exit code.
+    fn work(&self, plan: &Plan, post: Post, boss: Boss) -> i32 {
         let emerg = |message: &str| plan.log.note(Level::Emerg, message);
         sys::replace_environment(&plan.variables.select());
-        if process.is_some() {
-            title::show(self.name, Role::Worker);
-        }
         // Without a master it remains whoever started it.
-        if let Some((number, _)) = process
-            && let Err(message) = place::take(number, plan)
-        {
-            emerg(&message);
-            return FATAL;
+        if let Boss::Master(number, _) = boss {
+            title::show(self.name, Role::Worker);
+            if let Err(message) = place::take(number, plan) {
+                emerg(&message);
+                return FATAL;
+            }
         }
-        let channel = process.map(|(_, channel)| channel);
-        match (self.start)(self.assignment(plan, listening, channel)) {
+        match (self.start)(self.assignment(plan, post, boss)) {
             Ok(()) => 0,
             Err(error) => {
                 emerg(&format!("worker cannot start {}", error_text(&error)));
@@ -143,20 +152,21 @@ impl Workers {
         }
     }
 
-    fn assignment(&self, plan: &Plan, listening: Vec<Listening>, channel: Option<OwnedFd>) -> Assignment {
-        let inlets_of = |address: &Peer| plan.inlets.iter().find(|inlets| inlets.bind.address == *address);
-        let with_inlets = |Listening { address, socket }| Some((Rc::clone(inlets_of(&address)?), socket));
+    fn assignment(&self, plan: &Plan, post: Post, boss: Boss) -> Assignment {
+        let (channel, alone) = match boss {
+            Boss::Master(_, channel) => (Some(channel), None),
+            Boss::Nobody(alone) => (None, Some(alone)),
+        };
         Assignment {
             name: self.name,
-            listening: listening.into_iter().filter_map(with_inlets).collect(),
-            log: plan.log.clone(),
-            log_files: Rc::clone(&plan.log_files),
+            post,
             connections: plan.connections,
             accept_pause: plan.accept_pause,
             debug_connections: Rc::clone(&plan.debug_connections),
             shutdown_timeout: plan.shutdown_timeout,
             shared: self.shared,
             channel,
+            alone,
             is_daemon: self.is_daemon,
         }
     }
@@ -218,13 +228,13 @@ impl Workers {
     }
 
     /// Replaces workers that died, where there are still to be some.
-    pub(super) fn respawn_due(&mut self, plan: &Plan, listening: &mut Vec<Listening>, is_serving: bool) {
+    pub(super) fn respawn_due(&mut self, plan: &Plan, sockets: &mut Sockets, is_serving: bool) {
         let now = sys::now();
         let (due, later): (Vec<_>, _) =
             std::mem::take(&mut self.respawns).into_iter().partition(|(at, _)| *at <= now);
         self.respawns = later;
         if is_serving {
-            due.iter().for_each(|(_, number)| self.spawn(*number, plan, listening));
+            due.iter().for_each(|(_, number)| self.spawn(*number, plan, sockets));
         }
     }
 }

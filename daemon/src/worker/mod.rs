@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use gatepost_protocol::action::Output;
 use gatepost_protocol::address::ClientAddr;
 use gatepost_protocol::config::Network;
+use gatepost_protocol::event::Level;
 
 pub use self::serve::Assignment;
 pub use self::service::Service;
@@ -37,7 +38,7 @@ pub(crate) struct Worker<R: Runtime> {
     pub(crate) auth_pool: auth::Pool<R::Stream>,
     pub(crate) scratch: RefCell<Scratch>,
     /// The main log, for what is not one mail server's.
-    pub(crate) log: Log,
+    pub(crate) log: RefCell<Log>,
     debug_connections: Rc<[Network]>,
     shared: Shared,
 }
@@ -66,10 +67,15 @@ impl<R: Runtime> Worker<R> {
                 input: vec![0; READ_SIZE].into_boxed_slice(),
                 output: Output::default(),
             }),
-            log,
+            log: RefCell::new(log),
             debug_connections,
             shared,
         })
+    }
+
+    /// Writes a line to the main log.
+    pub(crate) fn tell(&self, level: Level, connection: Option<u64>, message: &str) {
+        self.log.borrow().write(self.runtime.wall_clock(), level, connection, message);
     }
 
     /// Whether all details of this client's session are to be logged (`debug_connection`).

@@ -17,8 +17,9 @@ use super::{Worker, accept};
 use crate::channel;
 use crate::drive;
 use crate::inlet::Inlets;
+use crate::log::LogFiles;
 use crate::log::lines::error_text;
-use crate::log::{Log, LogFiles};
+use crate::master::{Alone, Post};
 use crate::runtime::{System, Watch};
 use crate::sessions::Phase;
 use crate::signals::{Order, Received, Signals};
@@ -31,10 +32,7 @@ use crate::title::{self, Role};
 pub struct Assignment {
     /// What `ps` shows of the program.
     pub(crate) name: &'static str,
-    pub(crate) listening: Vec<(Rc<Inlets>, OwnedFd)>,
-    /// The main log.
-    pub(crate) log: Log,
-    pub(crate) log_files: Rc<LogFiles>,
+    pub(crate) post: Post,
     pub(crate) connections: usize,
     /// For how long nobody is accepted once descriptors have run out.
     pub(crate) accept_pause: Duration,
@@ -44,6 +42,8 @@ pub struct Assignment {
     pub(crate) shared: Shared,
     /// To the master; `None` without one.
     pub(crate) channel: Option<OwnedFd>,
+    /// Without a master: how to get a new configuration.
+    pub(crate) alone: Option<Rc<RefCell<Alone>>>,
     /// Whether there is no terminal that sends SIGWINCH on its own account.
     pub(crate) is_daemon: bool,
 }
@@ -68,6 +68,8 @@ enum Reaction {
     Nothing,
     Drain,
     Stop,
+    /// Read the configuration again, here.
+    Renew,
 }
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
@@ -79,10 +81,9 @@ impl Assignment {
     /// Where listeners or signals cannot be watched: nothing was served then.
     pub async fn serve<R: System>(self, runtime: R) -> io::Result<()> {
         drive::install_hook();
-        let reserved = self.listening.len() + 1;
-        let slots = Slots::new(self.connections, reserved);
-        let worker =
-            Worker::new(runtime, slots, self.log.clone(), Rc::clone(&self.debug_connections), self.shared);
+        let Post { listening, log, mut log_files } = self.post;
+        let slots = Slots::new(self.connections, listening.len() + 1);
+        let worker = Worker::new(runtime, slots, log, Rc::clone(&self.debug_connections), self.shared);
         worker.runtime.spawn(Rc::clone(&worker.deadlines).run(Rc::clone(&worker)));
         let notices = Rc::<RefCell<VecDeque<Notice>>>::default();
         let standing = Standing { is_alone: self.channel.is_none(), is_daemon: self.is_daemon };
@@ -90,15 +91,11 @@ impl Assignment {
         if let Some(channel) = self.channel {
             watching.push(channel_task(&worker, &notices, channel)?);
         }
-        let mut accepting = Vec::<Task>::new();
-        for (inlets, socket) in self.listening {
-            let listener = worker.runtime.watch(socket)?;
-            accepting.push(Box::pin(accept::run(Rc::clone(&worker), inlets, listener, self.accept_pause)));
-        }
+        let mut accepting = accept_tasks(&worker, listening, self.accept_pause)?;
         loop {
             let notice = next_notice(&worker, &notices, &mut watching, &mut accepting).await;
             match notice {
-                Some(Notice::Signal(received)) => match worker.obey(received, &self.log_files, standing) {
+                Some(Notice::Signal(received)) => match worker.obey(received, &log_files, standing) {
                     Reaction::Nothing => {}
                     Reaction::Drain => {
                         accepting.clear();
@@ -107,10 +104,20 @@ impl Assignment {
                     }
                     // All sessions close at once, without a byte and without a line.
                     Reaction::Stop => break,
+                    Reaction::Renew => {
+                        let log = worker.log.borrow().clone();
+                        let renewed = self.alone.as_ref().and_then(|alone| alone.borrow_mut().renew(&log));
+                        if let Some(post) = renewed {
+                            // Sessions go on as they began; clients that wait in the queue have not been accepted.
+                            accepting = accept_tasks(&worker, post.listening, self.accept_pause)?;
+                            log_files = post.log_files;
+                            worker.log.replace(post.log);
+                        }
+                    }
                 },
                 Some(Notice::LogFiles(files)) => {
                     worker.note("reopening logs");
-                    self.log_files.replace(files);
+                    log_files.replace(files);
                 }
                 None => break,
             }
@@ -144,13 +151,13 @@ impl<R: System> Worker<R> {
                 self.note(&received.notice("reopening logs"));
                 for (path, error) in log_files.reopen() {
                     let message = format!("open() \"{}\" failed {}", path.display(), error_text(&error));
-                    self.log.write(self.runtime.wall_clock(), Level::Emerg, None, &message);
+                    self.tell(Level::Emerg, None, &message);
                 }
                 Reaction::Nothing
             }
             Order::Reload if is_alone => {
-                self.note(&received.notice("reconfiguring needs \"master_process on\""));
-                Reaction::Nothing
+                self.note(&received.notice("reconfiguring"));
+                Reaction::Renew
             }
             Order::Upgrade if is_alone => {
                 self.note(&received.notice("changing binary needs \"master_process on\""));
@@ -174,7 +181,7 @@ impl<R: System> Worker<R> {
     }
 
     fn note(&self, message: &str) {
-        self.log.write(self.runtime.wall_clock(), Level::Notice, None, message);
+        self.tell(Level::Notice, None, message);
     }
 }
 
@@ -198,6 +205,19 @@ async fn next_notice<R: System>(
         }
     })
     .await
+}
+
+fn accept_tasks<R: System>(
+    worker: &Rc<Worker<R>>,
+    listening: Vec<(Rc<Inlets>, OwnedFd)>,
+    pause: Duration,
+) -> io::Result<Vec<Task>> {
+    let task = |(inlets, socket)| {
+        let listener = worker.runtime.watch(socket)?;
+        let task: Task = Box::pin(accept::run(Rc::clone(worker), inlets, listener, pause));
+        Ok(task)
+    };
+    listening.into_iter().map(task).collect()
 }
 
 fn poll_all(tasks: &mut [Task], cx: &mut Context<'_>) {

@@ -1,7 +1,7 @@
 //! Signals, reload, shutdown, and what a bad configuration does.
 
 use std::fs;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 use gatepost_protocol::config::Protocol;
 use gatepost_tests::{AuthAnswer, Client, Proxy, await_that, on_both};
@@ -210,6 +210,41 @@ on_both! {
         Client::connect(host.port(1000)).expect("+OK POP3 ready");
         proxy.signal(Signal::SIGTERM);
         assert_eq!(proxy.await_exit().code(), Some(0));
+    }
+
+    fn one_process_reloads_in_place(program: Program) {
+        let mut setup = Plan::new(Protocol::Smtp).main("master_process off;").start(program);
+        let file = setup.proxy.path().join("gatepost.conf");
+        let mut old = setup.connect();
+        old.expect("220 mx.example.test ESMTP ready");
+        let good = fs::read_to_string(&file).unwrap();
+        fs::write(&file, good.replace("protocol smtp;", "protokol smtp;")).unwrap();
+        setup.proxy.signal(Signal::SIGHUP);
+        setup.proxy.await_log("unknown directive \"protokol\"");
+        old.say("HELO one", "250 mx.example.test");
+        let extra = SocketAddr::new(setup.listen().ip(), 1001);
+        let text = good.replace("mx.example.test", "other.example.test").replace("error_log error.log", "error_log other.log");
+        fs::write(&file, text.replace("protocol smtp;", &format!("protocol smtp; listen {extra};"))).unwrap();
+        setup.proxy.signal(Signal::SIGHUP);
+        await_that("the new socket", || TcpStream::connect(extra).is_ok());
+        for address in [setup.listen(), extra] {
+            Client::connect(address).expect("220 other.example.test ESMTP ready");
+        }
+        let other = || fs::read_to_string(setup.proxy.path().join("other.log")).unwrap();
+        await_that("lines in the new log", || other().contains(&format!("connected to {extra}")));
+        // Sessions go on as they began.
+        old.say("HELO two", "250 mx.example.test");
+        assert_eq!(setup.proxy.workers(), []);
+        fs::write(&file, &good).unwrap();
+        setup.proxy.signal(Signal::SIGHUP);
+        await_that("the socket is closed again", || TcpStream::connect(extra).is_err());
+        for _ in 0..3 {
+            drop(setup.client());
+        }
+        // Nobody is waited for.
+        setup.proxy.signal(Signal::SIGQUIT);
+        assert_eq!(setup.proxy.await_exit().code(), Some(0));
+        assert!(!setup.proxy.path().join("gatepost.pid").exists());
     }
 
     fn a_start_in_vain_leaves_no_socket_behind(program: Program) {

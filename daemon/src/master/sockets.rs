@@ -1,0 +1,144 @@
+//! The listening sockets of this program, and what a new configuration changes about them.
+
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use gatepost_protocol::event::Level;
+
+use super::Load;
+use crate::inlet::Inlets;
+use crate::listener::{self, Listening, Options};
+use crate::log::lines::error_text;
+use crate::log::{Log, LogFiles};
+use crate::plan::Plan;
+use crate::runtime::Peer;
+
+/// All that listen, and whose names in the file system are not ours.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    pub(super) listening: Vec<Listening>,
+    /// Addresses that a supervisor lent us.
+    pub(super) lent: Vec<Peer>,
+}
+
+impl Sockets {
+    /// Opens what the plan wants, and takes out what it does not want any more. The error has been logged.
+    pub(super) fn follow(&mut self, plan: &Plan, log: &Log) -> Result<Vec<Listening>, String> {
+        let known = self.listening.len();
+        let mut message = String::new();
+        let opened = listener::open_all(&wanted(plan), &mut self.listening, |level, text| {
+            log.note(level, text);
+            text.clone_into(&mut message);
+        });
+        if opened.is_err() {
+            let new = self.listening.split_off(known);
+            new.iter().for_each(|listening| listener::forget(&listening.address));
+            return Err(message);
+        }
+        let is_wanted = |address: &Peer| plan.inlets.iter().any(|inlets| inlets.bind.address == *address);
+        let (kept, gone) =
+            std::mem::take(&mut self.listening).into_iter().partition(|kept| is_wanted(&kept.address));
+        self.listening = kept;
+        self.adjust(plan);
+        Ok(gone)
+    }
+
+    /// Sockets that stay open follow the options in the configuration.
+    pub(super) fn adjust(&self, plan: &Plan) {
+        for (address, options) in wanted(plan) {
+            let listening = self.listening.iter().find(|listening| listening.address == address);
+            if let Some(Err(error)) = listening.map(|listening| listener::adjust(listening, &options)) {
+                plan.log.note(Level::Alert, &error.to_string());
+            }
+        }
+    }
+
+    /// Removes the names of sockets that are not listened on any more.
+    pub(super) fn forget(&self, gone: &[Listening]) {
+        let own = gone.iter().filter(|listening| !self.lent.contains(&listening.address));
+        own.for_each(|listening| listener::forget(&listening.address));
+    }
+
+    /// Removes the names of all.
+    pub(super) fn forget_all(&self) {
+        self.forget(&self.listening);
+    }
+}
+
+pub(super) fn wanted(plan: &Plan) -> Vec<(Peer, Options)> {
+    plan.inlets.iter().map(|inlets| (inlets.bind.address.clone(), inlets.bind.options.clone())).collect()
+}
+
+/// What a worker without a master needs to take a new configuration (`master_process off`).
+pub(crate) struct Alone {
+    sockets: Sockets,
+    load: Load,
+}
+
+impl Alone {
+    pub(super) fn new(sockets: Sockets, load: Load) -> Self {
+        Self { sockets, load }
+    }
+
+    pub(super) fn sockets(&self) -> &Sockets {
+        &self.sockets
+    }
+
+    /// What is to be served according to this plan, on copies of the sockets.
+    ///
+    /// # Errors
+    /// `dup`'s.
+    pub(super) fn post(&self, plan: &Plan) -> io::Result<Post> {
+        let copy = |Listening { address, socket }: &Listening| {
+            Ok(Listening { address: address.clone(), socket: socket.try_clone()? })
+        };
+        let copies = self.sockets.listening.iter().map(copy).collect::<io::Result<Vec<_>>>()?;
+        Ok(Post::new(plan, copies))
+    }
+
+    /// Reads the configuration again. `None` where it cannot be served, which has been logged.
+    pub(crate) fn renew(&mut self, log: &Log) -> Option<Post> {
+        log.note(Level::Notice, "reconfiguring");
+        let plan = match (self.load)(log) {
+            Ok(plan) => plan,
+            Err(error) => {
+                error.tell(log);
+                return None;
+            }
+        };
+        let gone = self.sockets.follow(&plan, log).ok()?;
+        self.sockets.forget(&gone);
+        let post = self.post(&plan);
+        post.map_err(|error| log.note(Level::Alert, &format!("dup() failed {}", error_text(&error)))).ok()
+    }
+}
+
+impl fmt::Debug for Alone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Alone").field("sockets", &self.sockets).finish_non_exhaustive()
+    }
+}
+
+/// What a worker serves.
+#[derive(Debug)]
+pub(crate) struct Post {
+    pub(crate) listening: Vec<(Rc<Inlets>, OwnedFd)>,
+    /// The main log.
+    pub(crate) log: Log,
+    pub(crate) log_files: Rc<LogFiles>,
+}
+
+impl Post {
+    /// The sockets with those that come in through them.
+    pub(super) fn new(plan: &Plan, listening: impl IntoIterator<Item = Listening>) -> Self {
+        let inlets_of = |address: &Peer| plan.inlets.iter().find(|inlets| inlets.bind.address == *address);
+        let with_inlets = |Listening { address, socket }| Some((Rc::clone(inlets_of(&address)?), socket));
+        Self {
+            listening: listening.into_iter().filter_map(with_inlets).collect(),
+            log: plan.log.clone(),
+            log_files: Rc::clone(&plan.log_files),
+        }
+    }
+}
