@@ -3,6 +3,8 @@
 //! Each block states what makes it sound. Everything else goes through `nix`, `socket2` or the standard library.
 #![expect(unsafe_code, reason = "each block below states why it is sound")]
 
+mod shared;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
@@ -20,6 +22,8 @@ use nix::sys::time::TimeValLike;
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::ForkResult;
 use socket2::SockAddr;
+
+pub use self::shared::SharedMemory;
 
 /// The monotonic clock.
 pub(crate) fn now() -> Instant {
