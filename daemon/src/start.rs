@@ -89,7 +89,9 @@ impl Starter {
     }
 
     fn serve(&self, request: &Request, log: Log, inherited: Inherited) -> ExitCode {
-        let (plan, report) = load(request);
+        // One for all configurations: some of what they share is kept over a reload.
+        let machine = Machine::default();
+        let (plan, report) = load(request, &machine);
         self.tell_all(&log, &report);
         let plan = match plan {
             Ok(plan) => plan,
@@ -102,7 +104,7 @@ impl Starter {
         }
         let request = request.clone();
         let load: Load = Rc::new(move |log| {
-            let (plan, report) = load(&request);
+            let (plan, report) = load(&request, &machine);
             report.diagnostics.iter().for_each(|diagnostic| log.note(diagnostic.level, &diagnostic.message));
             plan.map_err(|refusal| refusal.first)
         });
@@ -115,7 +117,7 @@ impl Starter {
     /// `-t`: reads everything, and finds out what could keep it from being served, without leaving a trace.
     fn test(&self, request: &Request, options: &Options) -> ExitCode {
         let mut report = Report::default();
-        let config = Config::load(request, &Machine, &mut report);
+        let config = Config::load(request, &Machine::default(), &mut report);
         self.tell_all(&Log::default(), &report);
         if !options.quiet {
             // There is no log that they could go to.
@@ -144,7 +146,7 @@ impl Starter {
 
     /// `-s`: the configuration says where the pid file is. It must be good as a whole.
     fn signal(&self, request: &Request, log: &Log, signal: Signal) -> ExitCode {
-        let (plan, report) = load(request);
+        let (plan, report) = load(request, &Machine::default());
         self.tell_all(log, &report);
         let plan = match plan {
             Ok(plan) => plan,
@@ -260,10 +262,9 @@ fn request(options: &Options) -> Request {
     }
 }
 
-fn load(request: &Request) -> (Result<Plan, Refusal>, Report) {
+fn load(request: &Request, machine: &Machine) -> (Result<Plan, Refusal>, Report) {
     let mut report = Report::default();
-    let config =
-        Config::load(request, &Machine, &mut report).map_err(|errors| Refusal::new(&errors, &report));
+    let config = Config::load(request, machine, &mut report).map_err(|errors| Refusal::new(&errors, &report));
     let plan = config.and_then(|config| Plan::new(config).map_err(|error| LoadError::new(error).into()));
     (plan, report)
 }

@@ -5,6 +5,7 @@ mod chooser;
 mod ciphers;
 mod clients;
 mod commands;
+mod digest;
 mod failure;
 mod groups;
 mod keys;
@@ -15,6 +16,10 @@ mod passphrases;
 mod pem;
 mod read;
 mod request;
+mod session_cache;
+mod session_table;
+mod ticket_file;
+mod ticket_table;
 mod tickets;
 mod traditional;
 
@@ -22,22 +27,26 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use gatepost_protocol::secret::Secret;
 use rustls::crypto::CryptoProvider;
-use rustls::server::{NoServerSessionStorage, ServerConfig, ServerSessionMemoryCache};
+use rustls::server::ServerConfig;
 use thiserror::Error;
 
 use self::chooser::Chooser;
 pub(crate) use self::ciphers::DEFAULT as DEFAULT_CIPHERS;
 pub(crate) use self::clients::{ClientSettings, Clients};
 pub(crate) use self::commands::command;
+use self::digest::digest_of;
 pub(crate) use self::negotiation::Negotiation;
 use self::pair::certified_key;
 pub(crate) use self::passphrases::passphrases;
 use self::request::AskForCertificate;
+pub(crate) use self::session_cache::SessionCache;
+pub(crate) use self::ticket_file::TicketKey;
 use self::tickets::Tickets;
+pub(crate) use self::tickets::{SHARED_SIZE as TICKETS_SIZE, TicketKeys};
 
 /// What the TLS of one server is made of.
 #[derive(Debug)]
@@ -47,13 +56,12 @@ pub(crate) struct Settings<'a> {
     /// What keys may be encrypted with.
     pub(crate) passphrases: &'a [Secret],
     pub(crate) negotiation: Negotiation,
-    /// Sessions to remember for clients without tickets.
-    pub(crate) cached_sessions: usize,
+    /// Sessions of clients without tickets.
+    pub(crate) session_cache: SessionCache,
+    pub(crate) ticket_keys: TicketKeys,
     pub(crate) session_timeout: Duration,
     /// The name of the protocol, for ALPN.
     pub(crate) alpn: &'static str,
-    /// Random bytes that the workers share: any of them reads the tickets of the others.
-    pub(crate) seed: &'a [u8; 32],
     /// `ssl_verify_client`, unless it is `off`.
     pub(crate) clients: Option<&'a Clients>,
 }
@@ -145,10 +153,11 @@ pub(crate) fn server_config(
         keys.push(Arc::new(certified_key(certificates, key, settings.passphrases, &provider, read)?));
     }
     // Sessions resume only where they could have begun: the certificates, and what clients are asked for, are part of
-    // what tickets are sealed with.
+    // what they are kept under.
     let mut identity: Vec<&[u8]> = keys.iter().flat_map(|key| key.cert.iter().map(AsRef::as_ref)).collect();
     identity.extend(settings.clients.iter().flat_map(|clients| clients.identity.iter().map(Vec::as_slice)));
-    let tickets = Tickets::new(settings.seed, &identity, settings.session_timeout, provider.secure_random);
+    let identity = digest_of(&identity);
+    let random = provider.secure_random;
     let algorithms = provider.signature_verification_algorithms;
     let builder =
         ServerConfig::builder_with_provider(provider).with_protocol_versions(&negotiation.versions())?;
@@ -162,15 +171,18 @@ pub(crate) fn server_config(
     let mut config = builder.with_cert_resolver(Arc::new(Chooser::new(keys)));
     config.alpn_protocols = vec![settings.alpn.into()];
     config.ignore_client_order = negotiation.prefers_own_ciphers;
-    config.session_storage = match settings.cached_sessions {
-        0 => Arc::new(NoServerSessionStorage {}),
-        count => ServerSessionMemoryCache::new(count),
-    };
+    config.session_storage = settings.session_cache.storage(&identity, settings.session_timeout);
     config.send_tls13_tickets = negotiation.tls13_tickets;
     if negotiation.tickets {
-        config.ticketer = Arc::new(tickets);
+        let keys = settings.ticket_keys.clone();
+        config.ticketer = Arc::new(Tickets::new(keys, &identity, settings.session_timeout, random));
     }
     Ok(Arc::new(config))
+}
+
+/// Seconds since 1970.
+fn now_seconds() -> u64 {
+    crate::sys::wall_clock().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs())
 }
 
 #[cfg(test)]

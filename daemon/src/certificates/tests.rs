@@ -1,10 +1,12 @@
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::client::{Resumption, Tls12Resumption};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, ServerConnection};
 
 use super::*;
+use crate::sys::SharedMemory;
 
 /// A self-signed certificate and its key, both PEM.
 fn pair() -> (String, String) {
@@ -22,10 +24,10 @@ fn settings(certificate: &str, key: &str) -> Settings<'static> {
         pairs: vec![(from(certificate), from(key))],
         passphrases: &[],
         negotiation: Negotiation::new(true, true, DEFAULT_CIPHERS).expect("the default"),
-        cached_sessions: 0,
+        session_cache: SessionCache::Off,
+        ticket_keys: TicketKeys::Shared(Arc::new(SharedMemory::new(TICKETS_SIZE).expect("memory"))),
         session_timeout: Duration::from_secs(300),
         alpn: "imap",
-        seed: &[7; 32],
         clients: None,
     }
 }
@@ -189,29 +191,48 @@ fn shake_hands(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> Handsh
     server.handshake_kind().expect("a complete handshake")
 }
 
+/// A client that trusts these certificates and resumes its sessions.
+fn client(certificates: [&str; 2], tls12: Tls12Resumption) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("a certificate");
+        roots.add(certificate).expect("a root");
+    }
+    let mut client = ClientConfig::builder_with_provider(Arc::new(provider()))
+        .with_protocol_versions(&[&TLS12, &TLS13])
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    client.resumption = Resumption::in_memory_sessions(16).tls12_resumption(tls12);
+    Arc::new(client)
+}
+
 #[test]
 fn sessions_resume_on_other_workers_and_not_with_other_certificates() {
     let (first, second) = (pair(), pair());
-    for tls13 in [true, false] {
+    let memory = |size| Arc::new(SharedMemory::new(size).expect("memory"));
+    let in_memory = || TicketKeys::Shared(memory(TICKETS_SIZE));
+    let in_file = || TicketKeys::Files([TicketKey::new(&[1; 48]).expect("a key")].into());
+    let cache = || SessionCache::Memory(memory(32 * 1024));
+    for (tls13, tickets, keys, session_cache, resumption) in [
+        (true, true, in_memory(), SessionCache::Off, Tls12Resumption::SessionIdOrTickets),
+        (false, true, in_memory(), SessionCache::Off, Tls12Resumption::SessionIdOrTickets),
+        (true, true, in_file(), SessionCache::None, Tls12Resumption::SessionIdOrTickets),
+        (false, true, in_file(), SessionCache::None, Tls12Resumption::SessionIdOrTickets),
+        (true, false, in_memory(), cache(), Tls12Resumption::SessionIdOrTickets),
+        (false, false, in_memory(), cache(), Tls12Resumption::SessionIdOrTickets),
+        (false, true, in_memory(), cache(), Tls12Resumption::SessionIdOnly),
+    ] {
         let server = |(certificate, key): &(String, String)| {
-            let session_timeout = Duration::from_secs(7 * 24 * 60 * 60);
-            let negotiation = Negotiation::new(!tls13, tls13, DEFAULT_CIPHERS).expect("the default");
-            let settings = Settings { negotiation, session_timeout, ..settings(certificate, key) };
+            let mut negotiation = Negotiation::new(!tls13, tls13, DEFAULT_CIPHERS).expect("the default");
+            negotiation.tickets = tickets;
+            let (ticket_keys, session_cache) = (keys.clone(), session_cache.clone());
+            let settings = Settings { negotiation, ticket_keys, session_cache, ..settings(certificate, key) };
             server_config(&settings, &missing).expect("settings")
         };
-        let mut roots = RootCertStore::empty();
-        for (certificate, _) in [&first, &second] {
-            let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("a certificate");
-            roots.add(certificate).expect("a root");
-        }
-        let client = ClientConfig::builder_with_provider(Arc::new(provider()))
-            .with_protocol_versions(&[&TLS12, &TLS13])
-            .expect("versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let client = Arc::new(client);
-        assert_eq!(shake_hands(&client, &server(&first)), HandshakeKind::Full);
-        assert_eq!(shake_hands(&client, &server(&first)), HandshakeKind::Resumed);
-        assert_eq!(shake_hands(&client, &server(&second)), HandshakeKind::Full);
+        let client = client([&first.0, &second.0], resumption);
+        let kinds = [&first, &first, &second].map(|pair| shake_hands(&client, &server(pair)));
+        let expected = [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Full];
+        assert_eq!(kinds, expected, "TLS 1.3: {tls13}, tickets: {tickets}, {resumption:?}");
     }
 }

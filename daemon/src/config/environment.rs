@@ -1,14 +1,18 @@
 //! What reading a configuration asks of the machine.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{Gid, Group, Uid, User};
+
+use crate::sys::SharedMemory;
 
 /// Files, names and accounts. Tests and fuzzers have one in memory.
 pub trait Environment {
@@ -42,8 +46,12 @@ pub trait Environment {
     /// How many descriptors this process may have open (the soft RLIMIT_NOFILE).
     fn open_files(&self) -> u64;
 
-    /// Fills a key with random bytes.
-    fn fill_random(&self, key: &mut [u8; 32]);
+    /// Memory of this length that all configurations share which name it so, and all processes forked from this one.
+    /// It is zeroes at first, and goes with the last configuration that has it.
+    ///
+    /// # Errors
+    /// `mmap`'s.
+    fn shared_memory(&self, name: &str, length: usize) -> io::Result<Arc<SharedMemory>>;
 }
 
 /// `user USER [GROUP]`, looked up.
@@ -58,8 +66,11 @@ pub struct Account {
 }
 
 /// The machine this process runs on.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Machine;
+#[derive(Debug, Default)]
+pub struct Machine {
+    /// What configurations share that were read one after the other.
+    shared: RefCell<BTreeMap<(String, usize), Weak<SharedMemory>>>,
+}
 
 impl Environment for Machine {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -104,8 +115,16 @@ impl Environment for Machine {
         getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft)
     }
 
-    fn fill_random(&self, key: &mut [u8; 32]) {
-        crate::sys::fill_random(key);
+    fn shared_memory(&self, name: &str, length: usize) -> io::Result<Arc<SharedMemory>> {
+        let mut shared = self.shared.borrow_mut();
+        shared.retain(|_, memory| memory.strong_count() > 0);
+        let key = (name.to_owned(), length);
+        if let Some(memory) = shared.get(&key).and_then(Weak::upgrade) {
+            return Ok(memory);
+        }
+        let memory = Arc::new(SharedMemory::new(length)?);
+        shared.insert(key, Arc::downgrade(&memory));
+        Ok(memory)
     }
 }
 
@@ -174,8 +193,8 @@ impl Environment for Memory {
         1024
     }
 
-    fn fill_random(&self, key: &mut [u8; 32]) {
-        key.fill(7);
+    fn shared_memory(&self, _name: &str, length: usize) -> io::Result<Arc<SharedMemory>> {
+        SharedMemory::new(length).map(Arc::new)
     }
 }
 
@@ -185,3 +204,20 @@ const GLOB: glob::MatchOptions = glob::MatchOptions {
     require_literal_separator: true,
     require_literal_leading_dot: true,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_shared_by_name_and_length_while_somebody_has_it() {
+        let machine = Machine::default();
+        let memory = |name: &str, length| machine.shared_memory(name, length).expect("memory");
+        let first = memory("a", 10);
+        assert!(Arc::ptr_eq(&first, &memory("a", 10)));
+        assert!(!Arc::ptr_eq(&first, &memory("b", 10)) && !Arc::ptr_eq(&first, &memory("a", 11)));
+        first.with(|bytes| bytes.fill(1));
+        drop(first);
+        assert_eq!(memory("a", 10).with(|bytes| bytes[0]), Some(0));
+    }
+}

@@ -12,7 +12,7 @@ use super::error::Place;
 use super::log_target::LogTarget;
 use super::mail::auth::AuthHttp;
 use super::mail::methods::Method;
-use super::mail::tls::{ConfCommand, SessionCache, TlsProtocol};
+use super::mail::tls::{CacheKind, ConfCommand, TlsProtocol, Zone};
 use crate::runtime::Peer;
 
 /// Declares the level with its one rule: what is set hides what is set further out, lists included.
@@ -80,7 +80,8 @@ layer! {
         ssl_ecdh_curve: (String, Place),
         ssl_password_file: Arc<[Secret]>,
         ssl_prefer_server_ciphers: bool,
-        ssl_session_cache: SessionCache,
+        ssl_session_cache: CacheKind,
+        ssl_session_cache_zone: Zone,
         ssl_session_timeout: Duration,
         ssl_session_tickets: bool,
         ssl_trusted_certificate: String,
@@ -103,5 +104,6 @@ layer! {
         ssl_certificate_key: String,
         ssl_conf_command: ConfCommand,
         ssl_protocols: TlsProtocol,
+        ssl_session_ticket_key: String,
     }
 }

@@ -53,11 +53,9 @@ pub(super) fn mail(reader: &mut Reader<'_>, mail: &MailBlock) -> Vec<Merged> {
         // It is known to be wrong then, and looked at on.
         servers.push((block, block.layer.over(&mail.layer), block.protocol.unwrap_or(Protocol::Imap)));
     }
-    let mut seed = [0; 32];
-    reader.environment.fill_random(&mut seed);
     let mut secured = Vec::new();
     for (block, layer, protocol) in servers {
-        match tls::tls(reader, block, &layer, protocol, &seed) {
+        match tls::tls(reader, block, &layer, protocol) {
             Ok(tls) => secured.push((block, layer, protocol, tls)),
             Err(error) => {
                 fail(reader, mail, block, error);

@@ -48,6 +48,7 @@ pub use self::error::{Diagnostic, Error, ReadFile, Report};
 pub use self::errors::Errors;
 pub use self::log_target::{LogTarget, LogTo, Syslog};
 use crate::runtime::Peer;
+pub use crate::sys::SharedMemory;
 
 /// A configuration without an error.
 #[derive(Clone, Debug)]

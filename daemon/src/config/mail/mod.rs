@@ -7,7 +7,7 @@ mod proxy;
 mod server;
 pub(super) mod tls;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::directive::Directive;
 use super::errors::Damage;
@@ -29,6 +29,8 @@ pub(super) struct MailBlock {
     pub(super) servers: Vec<ServerBlock>,
     /// All addresses that are listened on.
     claimed: HashSet<Peer>,
+    /// Zones of shared memory, with their sizes.
+    zones: HashMap<String, u64>,
     /// The servers, put together at the end of the block.
     pub(super) merged: Vec<super::merge::Merged>,
 }

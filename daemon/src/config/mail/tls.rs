@@ -2,7 +2,6 @@
 
 use gatepost_protocol::client_certificate::VerifyClient;
 use gatepost_protocol::config::StartTls;
-
 use zeroize::Zeroizing;
 
 use super::methods::add_choices;
@@ -30,15 +29,26 @@ pub(in crate::config) struct ConfCommand {
     pub(in crate::config) place: Place,
 }
 
-/// `ssl_session_cache`: how many sessions a worker remembers for clients without tickets.
+/// `ssl_session_cache`, but for its zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) struct SessionCache(pub(in crate::config) usize);
+pub(in crate::config) enum CacheKind {
+    Off,
+    None,
+    /// So many sessions in a cache of the server's own, unless there is a zone.
+    Builtin(usize),
+    Zone,
+}
+
+/// A zone of `ssl_session_cache shared:NAME:SIZE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::config) struct Zone {
+    pub(in crate::config) name: String,
+    /// Bytes.
+    pub(in crate::config) size: u64,
+}
 
 /// Sessions of `builtin` without a number.
 const BUILTIN_SESSIONS: usize = 20480;
-
-/// Bytes of a shared zone that one session stands for.
-const SESSION_SIZE: u64 = 256;
 
 /// Eight pages: the least that a shared zone may have.
 const SMALLEST_ZONE: u64 = 8 * 4096;
@@ -87,7 +97,10 @@ pub(super) const TABLE: &[Directive] = &[
     }),
     Directive::new("ssl_protocols", MAIL_SERVER, MANY, ssl_protocols),
     Directive::new("ssl_session_cache", MAIL_SERVER, 1..=2, ssl_session_cache),
-    Directive::one("ssl_session_ticket_key", MAIL_SERVER, unused),
+    Directive::one("ssl_session_ticket_key", MAIL_SERVER, |reader, words| {
+        reader.layer().ssl_session_ticket_key.push(words.string()?);
+        Ok(())
+    }),
     Directive::one("ssl_session_tickets", MAIL_SERVER, |reader, words| {
         once(&mut reader.layer().ssl_session_tickets, words.flag())
     }),
@@ -153,30 +166,47 @@ fn ssl_protocols(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
     add_choices(reader, &rest, &modern, |layer| &mut layer.ssl_protocols)
 }
 
+/// May be repeated: each part is what was said of it last.
 fn ssl_session_cache(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
-    let mut sessions = 0;
     for word in &words.arguments {
-        sessions = sessions.max(cached_sessions(word).map_err(Fault::Message)?);
+        let invalid = || Fault::Message(format!("invalid session cache \"{word}\""));
+        let kind = match word.split_once(':') {
+            None if word == "off" => CacheKind::Off,
+            None if word == "none" => CacheKind::None,
+            None if word == "builtin" => CacheKind::Builtin(BUILTIN_SESSIONS),
+            Some(("builtin", count)) => match value::number(count).ok_or_else(invalid)? {
+                // As many as may come, for OpenSSL.
+                0 => CacheKind::Builtin(BUILTIN_SESSIONS),
+                count => CacheKind::Builtin(usize::try_from(count).unwrap_or(usize::MAX)),
+            },
+            Some(("shared", zone)) => {
+                let (name, size) = zone.split_once(':').ok_or_else(invalid)?;
+                let size = value::size(size).filter(|_| !name.is_empty()).ok_or_else(invalid)?;
+                if size < SMALLEST_ZONE {
+                    return Err(Fault::Message(format!("session cache \"{word}\" is too small")));
+                }
+                declare_zone(reader, name, size)?;
+                reader.layer().ssl_session_cache_zone = Some(Zone { name: name.to_owned(), size });
+                reader.layer().ssl_session_cache.get_or_insert(CacheKind::Zone);
+                continue;
+            }
+            _ => return Err(invalid()),
+        };
+        reader.layer().ssl_session_cache = Some(kind);
     }
-    once(&mut reader.layer().ssl_session_cache, Ok(SessionCache(sessions)))
+    Ok(())
 }
 
-fn cached_sessions(word: &str) -> Result<usize, String> {
-    let invalid = || format!("invalid session cache \"{word}\"");
-    let count = |count: u64| usize::try_from(count).map_err(|_| invalid());
-    match word.split(':').collect::<Vec<_>>()[..] {
-        ["off" | "none"] => Ok(0),
-        ["builtin"] => Ok(BUILTIN_SESSIONS),
-        ["builtin", number] => count(value::number(number).ok_or_else(invalid)?),
-        ["shared", name, size] if !name.is_empty() => {
-            let size = value::size(size).ok_or_else(invalid)?;
-            if size < SMALLEST_ZONE {
-                return Err(format!("session cache \"{word}\" is too small"));
-            }
-            count(size / SESSION_SIZE)
-        }
-        _ => Err(invalid()),
+/// One name has one size.
+fn declare_zone(reader: &mut Reader<'_>, name: &str, size: u64) -> Result<(), Fault> {
+    let zones = &mut reader.mail.get_or_insert_default().zones;
+    let declared = *zones.entry(name.to_owned()).or_insert(size);
+    if declared == size {
+        return Ok(());
     }
+    Err(Fault::Message(format!(
+        "the size {size} of shared memory zone \"{name}\" conflicts with already declared size {declared}"
+    )))
 }
 
 fn ssl_verify_client(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {

@@ -1,19 +1,25 @@
 //! What a server's TLS is made of (spec/config.md section 15).
 
+use std::io;
 use std::sync::Arc;
 
 use gatepost_protocol::client_certificate::{ClientVerification, VerifyClient};
 use gatepost_protocol::config::{Protocol, StartTls};
+use zeroize::Zeroizing;
 
 use super::{MINUTE, is_ssl};
-use crate::certificates::{self, CertificateError, Certificates, ClientSettings, Clients, Negotiation};
+use crate::certificates::{
+    self, CertificateError, Certificates, ClientSettings, Clients, Negotiation, SessionCache, TicketKey,
+    TicketKeys,
+};
 use crate::config;
 use crate::config::error::{Error, Place};
 use crate::config::layer::Layer;
 use crate::config::mail::ServerBlock;
-use crate::config::mail::tls::{ConfCommand, TlsProtocol};
+use crate::config::mail::tls::{CacheKind, ConfCommand, TlsProtocol, Zone};
 use crate::config::reader::Reader;
 use crate::log::lines::error_text;
+use crate::sys::SharedMemory;
 
 /// TLS of one server.
 pub(super) struct Tls {
@@ -27,7 +33,6 @@ pub(super) fn tls(
     block: &ServerBlock,
     layer: &Layer,
     protocol: Protocol,
-    seed: &[u8; 32],
 ) -> Result<Option<Tls>, Error> {
     let Some((mode, place)) = tls_mode(block, layer) else { return Ok(None) };
     let (certificates, keys) = (&layer.ssl_certificate, &layer.ssl_certificate_key);
@@ -54,10 +59,10 @@ pub(super) fn tls(
         pairs: pairs.map(|(certificate, key)| (named(reader, certificate), named(reader, key))).collect(),
         passphrases: layer.ssl_password_file.as_deref().unwrap_or_default(),
         negotiation,
-        cached_sessions: layer.ssl_session_cache.map_or(0, |cache| cache.0),
+        session_cache: session_cache(reader, layer)?,
+        ticket_keys: ticket_keys(reader, layer)?,
         session_timeout: layer.ssl_session_timeout.unwrap_or(MINUTE * 5),
         alpn: protocol.name(),
-        seed,
         clients: clients.as_ref(),
     };
     let config =
@@ -121,6 +126,51 @@ fn check_dhparam(reader: &Reader<'_>, path: &str) -> Result<(), Error> {
     }
 }
 
+/// Bytes for a session of a `builtin` cache.
+const SESSION_SIZE: usize = 256;
+
+/// However many sessions are asked for.
+const LARGEST_BUILTIN: usize = 1 << 28;
+
+fn session_cache(reader: &Reader<'_>, layer: &Layer) -> Result<SessionCache, Error> {
+    let memory = match (layer.ssl_session_cache.unwrap_or(CacheKind::None), &layer.ssl_session_cache_zone) {
+        (CacheKind::Off, _) => return Ok(SessionCache::Off),
+        (CacheKind::None, _) | (CacheKind::Zone, None) => return Ok(SessionCache::None),
+        (CacheKind::Builtin(_) | CacheKind::Zone, Some(Zone { name, size })) => {
+            let size = usize::try_from(*size).unwrap_or(usize::MAX);
+            shared_memory(reader, &format!("zone {name}"), size)?
+        }
+        (CacheKind::Builtin(count), None) => {
+            let size = count.saturating_mul(SESSION_SIZE).clamp(SESSION_SIZE * 16, LARGEST_BUILTIN);
+            SharedMemory::new(size).map(Arc::new).map_err(|error| no_memory(size, &error))?
+        }
+    };
+    Ok(SessionCache::Memory(memory))
+}
+
+fn ticket_keys(reader: &Reader<'_>, layer: &Layer) -> Result<TicketKeys, Error> {
+    if layer.ssl_session_ticket_key.is_empty() {
+        return shared_memory(reader, "tickets", certificates::TICKETS_SIZE).map(TicketKeys::Shared);
+    }
+    let mut keys = Vec::new();
+    for path in &layer.ssl_session_ticket_key {
+        let path = config::absolute(&reader.conf_prefix, path);
+        let failed = |message| Error::new(message, reader.place());
+        let content = Zeroizing::new(reader.content(&path).map_err(failed)?);
+        let wrong = || failed(format!("\"{}\" must be 48 or 80 bytes", path.display()));
+        keys.push(TicketKey::new(&content).ok_or_else(wrong)?);
+    }
+    Ok(TicketKeys::Files(keys.into()))
+}
+
+fn shared_memory(reader: &Reader<'_>, name: &str, size: usize) -> Result<Arc<SharedMemory>, Error> {
+    reader.environment.shared_memory(name, size).map_err(|error| no_memory(size, &error))
+}
+
+fn no_memory(size: usize, error: &io::Error) -> Error {
+    Error::nowhere(format!("mmap(MAP_ANON|MAP_SHARED, {size}) failed {}", error_text(error)))
+}
+
 /// `ssl_verify_client` and what goes with it.
 fn clients(reader: &Reader<'_>, layer: &Layer) -> Result<Option<Clients>, Error> {
     let Some(policy) = layer.ssl_verify_client.flatten() else { return Ok(None) };
@@ -142,7 +192,10 @@ fn clients(reader: &Reader<'_>, layer: &Layer) -> Result<Option<Clients>, Error>
 
 fn cannot_load(error: CertificateError) -> Error {
     let hint = error.hint();
-    Error::nowhere(error.to_string()).with_hint(hint)
+    // The passphrase of a key may be in a file that was refused.
+    let is_about_a_key = matches!(error, CertificateError::Key(..));
+    let missing: &[_] = if is_about_a_key { &["ssl_password_file"] } else { &[] };
+    Error::nowhere(error.to_string()).with_hint(hint).for_lack_of(missing)
 }
 
 /// Which directive asks for TLS, and where: the last `listen ... ssl`, else `starttls`.

@@ -114,10 +114,83 @@ fn sessions_and_protocols() {
     assert_eq!(tls("").ticketer.lifetime(), 300);
     assert_eq!(tls("ssl_session_timeout 1y;").ticketer.lifetime(), 604_800);
     assert!(!tls("ssl_session_tickets off;").ticketer.enabled());
-    assert!(!tls("").session_storage.can_cache());
-    assert!(tls("ssl_session_cache builtin shared:a:1m;").session_storage.can_cache());
     assert!(!tls("").ignore_client_order && tls("ssl_prefer_server_ciphers on;").ignore_client_order);
     tls("ssl_protocols TLSv1.2 TLSv1.3;");
+}
+
+#[test]
+fn session_caches() {
+    let storage = |directives: &str| {
+        let engine = tls_server(&format!("listen 993 ssl; {directives}")).0;
+        Arc::clone(&engine.tls.as_ref().expect("TLS").session_storage)
+    };
+    for (directives, can_cache, is_kept) in [
+        ("", true, false),
+        ("ssl_session_cache none;", true, false),
+        ("ssl_session_cache off;", false, false),
+        ("ssl_session_cache builtin;", true, true),
+        ("ssl_session_cache builtin:0;", true, true),
+        ("ssl_session_cache builtin:9223372036854775807;", true, true),
+        ("ssl_session_cache shared:a:32k;", true, true),
+        ("ssl_session_cache builtin:100 shared:a:1m;", true, true),
+        ("ssl_session_cache off shared:a:1m;", false, false),
+        ("ssl_session_cache shared:a:1m none;", true, false),
+        ("ssl_session_cache off; ssl_session_cache builtin:1;", true, true),
+        ("ssl_session_cache shared:a:1m; ssl_session_cache shared:a:1m;", true, true),
+    ] {
+        let storage = storage(directives);
+        assert_eq!(storage.can_cache(), can_cache, "{directives}");
+        assert_eq!(storage.put(vec![1], vec![1]), is_kept, "{directives}");
+        assert_eq!(storage.get(&[1]).is_some(), is_kept, "{directives}");
+    }
+}
+
+#[test]
+fn parts_of_a_session_cache_are_inherited_one_by_one() {
+    let kept = |mail: &str, server: &str| {
+        let text = format!("{PAIR} {mail} server {{ listen 993 ssl; {server} }}");
+        let config = read_on(machine_with_certificate(), &in_mail(&text)).config.expect("a configuration");
+        let engine = &config.binds[0].listens[0].server.engine;
+        engine.tls.as_ref().expect("TLS").session_storage.put(vec![1], vec![1])
+    };
+    assert!(kept("ssl_session_cache shared:a:1m;", ""));
+    assert!(kept("ssl_session_cache shared:a:1m;", "ssl_session_cache builtin;"));
+    assert!(!kept("ssl_session_cache shared:a:1m;", "ssl_session_cache off;"));
+    assert!(kept("ssl_session_cache off;", "ssl_session_cache shared:a:1m;"));
+}
+
+#[test]
+fn keys_of_tickets_come_from_files() {
+    let machine = machine_with_certificate().with_file("/48", [1; 48]).with_file("/80", [2; 80]);
+    let machine = machine.with_file("/47", [1; 47]);
+    let read = |directives: &str| {
+        let text = format!(
+            "mail {{ auth_http 127.0.0.1:9;\nserver {{ listen 993 ssl; {PAIR} {directives} }}\n\n}} events {{}}"
+        );
+        read_on(machine.clone(), &text).config.map_err(|error| error.to_string())
+    };
+    let ticketer = |directives: &str| {
+        let config = read(directives).expect("a configuration");
+        Arc::clone(&config.binds[0].listens[0].server.engine.tls.as_ref().expect("TLS").ticketer)
+    };
+    let [short, both, none] =
+        ["ssl_session_ticket_key 48;", "ssl_session_ticket_key 80; ssl_session_ticket_key 48;", ""]
+            .map(ticketer);
+    let ticket = short.encrypt(b"session").expect("a ticket");
+    assert_eq!(both.decrypt(&ticket).as_deref(), Some(&b"session"[..]));
+    assert_eq!(none.decrypt(&ticket), None);
+    assert_eq!(short.decrypt(&both.encrypt(b"session").expect("a ticket")), None);
+    // Where `mail {}` ends.
+    for (directives, expected) in [
+        ("ssl_session_ticket_key 47;", "\"/47\" must be 48 or 80 bytes in /nginx.conf:4"),
+        (
+            "ssl_session_ticket_key 48; ssl_session_ticket_key none;",
+            "open() \"/none\" failed (2: No such file or directory) in /nginx.conf:4",
+        ),
+    ] {
+        assert_eq!(read(directives).expect_err(directives), expected);
+    }
+    good(&in_server("ssl_session_ticket_key none;"));
 }
 
 #[test]
@@ -129,6 +202,16 @@ fn messages() {
         ("ssl_session_timeout 5ms;", "\"ssl_session_timeout\" directive invalid value"),
         ("ssl_session_cache shared:a;", "invalid session cache \"shared:a\""),
         ("ssl_session_cache shared::1m;", "invalid session cache \"shared::1m\""),
+        ("ssl_session_cache shared:a:1g;", "invalid session cache \"shared:a:1g\""),
+        ("ssl_session_cache builtin:;", "invalid session cache \"builtin:\""),
+        ("ssl_session_cache builtin:x;", "invalid session cache \"builtin:x\""),
+        ("ssl_session_cache off:1;", "invalid session cache \"off:1\""),
+        ("ssl_session_cache off x;", "invalid session cache \"x\""),
+        ("ssl_session_cache OFF;", "invalid session cache \"OFF\""),
+        (
+            "ssl_session_cache shared:a:1m; ssl_session_cache shared:a:2m;",
+            "the size 2097152 of shared memory zone \"a\" conflicts with already declared size 1048576",
+        ),
         ("ssl_session_cache x;", "invalid session cache \"x\""),
         ("ssl_session_cache shared:a:31k;", "session cache \"shared:a:31k\" is too small"),
         ("ssl_password_file none;", "open() \"/none\" failed (2: No such file or directory)"),
