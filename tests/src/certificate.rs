@@ -9,7 +9,7 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::Identity;
 
 /// A P-256 certificate for `localhost`, with its key, as files in a test's folder.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Certificate {
     der: CertificateDer<'static>,
     /// The PEM file of the certificate.

@@ -14,6 +14,7 @@ mod openssl;
 mod operations;
 mod refusal;
 mod relay;
+mod sessions;
 mod setup;
 mod supervisor;
 mod tls;
