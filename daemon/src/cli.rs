@@ -18,10 +18,12 @@ pub(crate) struct Options {
     pub(crate) version: bool,
     /// `-V`.
     pub(crate) build: bool,
-    /// `-t`, `-T`.
+    /// `-t`, `-T`, `-E`.
     pub(crate) test: bool,
     /// `-T`.
     pub(crate) dump: bool,
+    /// `-E`, `--explain`.
+    pub(crate) explain: bool,
     /// `-q`.
     pub(crate) quiet: bool,
     /// `-s`.
@@ -68,6 +70,10 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Opt
             options.demo = true;
             continue;
         }
+        if argument == "--explain" {
+            (options.explain, options.test) = (true, true);
+            continue;
+        }
         let Some(letters) = argument.as_bytes().strip_prefix(b"-") else {
             return Err(CliError::Invalid(argument.to_string_lossy().into_owned()));
         };
@@ -92,6 +98,7 @@ fn read_letters(
             b'V' => (options.build, options.version) = (true, true),
             b't' => options.test = true,
             b'T' => (options.dump, options.test) = (true, true),
+            b'E' => (options.explain, options.test) = (true, true),
             b'q' => options.quiet = true,
             b'p' | b'c' | b'e' | b'g' | b's' => {
                 let value = match rest {
@@ -133,7 +140,7 @@ fn set_value(options: &mut Options, letter: u8, value: Option<OsString>) -> Resu
 /// What `-h` says behind the version.
 pub(crate) fn usage(program: &str) -> String {
     format!(
-        "Usage: {program} [-?hvVtTq] [-s SIGNAL] [-p DIRECTORY] [-c FILE] [-e FILE] [-g DIRECTIVES]
+        "Usage: {program} [-?hvVtTEq] [-s SIGNAL] [-p DIRECTORY] [-c FILE] [-e FILE] [-g DIRECTIVES]
        {program} --demo
 
 Options:
@@ -142,7 +149,8 @@ Options:
   -V             show the version and how the program was built
   -t             test the configuration, change nothing
   -T             test the configuration and print all its files
-  -q             with -t and -T: print errors only
+  -E, --explain  test the configuration and print what each server has, and where from
+  -q             with -t, -T and -E: print errors only
   -s SIGNAL      tell the running master to stop, quit, reopen or reload
   -p DIRECTORY   where relative names start (default: {prefix})
   -c FILE        the configuration (default: {file})
@@ -204,6 +212,8 @@ mod tests {
             ("-p/dir|-e|stderr", Options { prefix: path("/dir"), error_log: path("stderr"), ..default() }),
             ("-g|a; b;", Options { directives: Some("a; b;".into()), ..default() }),
             ("-p|-t", Options { prefix: path("-t"), ..default() }),
+            ("-E", Options { test: true, explain: true, ..default() }),
+            ("--explain|-q", Options { test: true, explain: true, quiet: true, ..default() }),
             ("--demo", Options { demo: true, ..default() }),
         ] {
             assert_eq!(parsed(line), Ok(expected), "{line}");
@@ -242,7 +252,7 @@ mod tests {
     #[test]
     fn the_help_names_every_option() {
         let usage = usage("gatepost");
-        for letter in "?hvVtTqspceg".chars() {
+        for letter in "?hvVtTEqspceg".chars() {
             assert!(usage.contains(&format!("-{letter}")), "{letter}");
         }
         assert!(build().contains("--pid-path=/usr/local/gatepost/logs/nginx.pid "));

@@ -141,6 +141,9 @@ impl Starter {
         if options.dump && dump(&report).is_err() {
             return ExitCode::FAILURE;
         }
+        if options.explain {
+            print(&report.explain().unwrap_or_default());
+        }
         ExitCode::SUCCESS
     }
 

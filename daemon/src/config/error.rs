@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::directive::Words;
 use super::excerpt::excerpt;
+use super::written::Written;
 use crate::log::one_line;
 
 /// Why a configuration cannot be used: one line in nginx's words.
@@ -155,6 +156,8 @@ pub struct Report {
     pub files: Vec<ReadFile>,
     /// Whether the text was read to its end: what failed later is not a matter of syntax.
     pub is_syntax_ok: bool,
+    /// The directives themselves, for [`explain`](Self::explain).
+    pub(super) written: Written,
 }
 
 /// A remark that does not keep a configuration from being used.

@@ -9,7 +9,7 @@ use super::affinity::Affinity;
 use super::directive::{ANYWHERE, Context, Directive, EVENTS, LOGGED, MAIN, MANY, Words, choose, once};
 use super::environment::Account;
 use super::error::Fault;
-use super::reader::Reader;
+use super::reader::{NO_EFFECT, Reader};
 use super::{log_target, network, value};
 use crate::config::LogTarget;
 
@@ -101,7 +101,10 @@ const IGNORED_TABLE: &[Directive] = &[
         ignore(reader, words)
     }),
     Directive::one("ssl_object_cache_inheritable", MAIN, ignore_flag),
-    Directive::new("thread_pool", MAIN, 2..=3, |_, _| Ok(())),
+    Directive::new("thread_pool", MAIN, 2..=3, |reader, _| {
+        reader.ignore(NO_EFFECT);
+        Ok(())
+    }),
     Directive::one("timer_resolution", MAIN, ignore_time),
 ];
 
@@ -134,7 +137,7 @@ fn events(reader: &mut Reader<'_>, _words: &Words) -> Result<(), Fault> {
 fn skipped(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
     reader.main.has_block = true;
     reader.note(format!("the \"{}\" block is skipped: gatepost serves mail", words.name));
-    reader.skip_block(&words.name)
+    reader.skip_block(words)
 }
 
 fn load_module(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
@@ -142,6 +145,7 @@ fn load_module(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
         return Err(Fault::Directive("is specified too late"));
     }
     reader.note(format!("\"load_module\" is ignored: \"{}\" is not loaded", words.first()));
+    reader.ignore("not loaded");
     Ok(())
 }
 
@@ -252,5 +256,6 @@ fn ignore_checked(reader: &mut Reader<'_>, words: &Words, check: Result<(), Faul
         return Err(Fault::DUPLICATE);
     }
     seen.push(words.name.clone());
+    reader.ignore(NO_EFFECT);
     check
 }

@@ -20,6 +20,7 @@ use super::layer::Layer;
 use super::mail::methods::{Method, mechanisms};
 use super::mail::{MailBlock, ServerBlock};
 use super::reader::Reader;
+use super::written::{Found, FoundServer};
 use super::{Affinity, AuthServer, Bind, Config, Listen, LogTarget, LogTo, MailServer, Main, Request};
 use crate::listener::{Keepalive, Options};
 use crate::log::lines::peer_text;
@@ -38,6 +39,18 @@ const DEFAULT_CONNECTIONS: usize = 512;
 pub(super) struct Merged {
     server: MailServer,
     listens: Vec<(Listener, Vec<crate::runtime::Peer>, Options)>,
+}
+
+impl Merged {
+    fn found(&self) -> FoundServer {
+        let engine = &self.server.engine;
+        FoundServer {
+            protocol: engine.protocol(),
+            name: engine.name.clone(),
+            has_tls: engine.tls.is_some(),
+            has_proxy_protocol: self.listens.iter().any(|(listener, ..)| listener.proxy_protocol),
+        }
+    }
 }
 
 /// Puts the servers of the `mail` block together. Each kind of mistake is looked for in all servers before the next.
@@ -247,10 +260,14 @@ impl Reader<'_> {
             _ => LogTo::File(prefix.join(&request.error_log)),
         };
         let mut error_log = main.error_log;
-        if !error_log.iter().any(|log| matches!(log.to, LogTo::File(_) | LogTo::Stderr)) {
+        let has_default_log = !error_log.iter().any(|log| matches!(log.to, LogTo::File(_) | LogTo::Stderr));
+        if has_default_log {
             error_log.push(LogTarget { to: default_log, level: Level::Error });
         }
         let merged = mail.map(|mail| mail.merged).unwrap_or_default();
+        for (written, merged) in report.written.servers.iter_mut().zip(&merged) {
+            written.found = Some(merged.found());
+        }
         let binds = Bind::from_listens(listens(merged, &error_log));
         let connections = events.worker_connections.unwrap_or(DEFAULT_CONNECTIONS);
         if connections < binds.len() + 1 {
@@ -273,6 +290,10 @@ impl Reader<'_> {
         {
             report.add(Level::Warn, UNEQUAL_MASKS);
         }
+        report.written.found = Some(Found {
+            pid: request.pid.to_string_lossy().into(),
+            error_log: has_default_log.then(|| request.error_log.to_string_lossy().into()),
+        });
         let pid: PathBuf = main.pid.unwrap_or_else(|| prefix.join(&request.pid));
         let main = Main {
             account: main.account.flatten(),

@@ -14,11 +14,13 @@
 mod address;
 mod affinity;
 mod bind;
+mod defaults;
 mod directive;
 mod environment;
 mod error;
 mod errors;
 mod excerpt;
+mod explain;
 mod hint;
 mod layer;
 mod lexer;
@@ -29,6 +31,7 @@ mod merge;
 mod network;
 mod reader;
 mod value;
+mod written;
 
 #[cfg(test)]
 mod tests;

@@ -16,8 +16,12 @@ use super::layer::Layer;
 use super::lexer::{Item, LexError, LexErrorKind, Lexer};
 use super::mail::{MailBlock, ServerBlock};
 use super::main_block::{EventsBlock, MainBlock};
+use super::written::Statement;
 use super::{Config, Request, directive, hint};
 use crate::log::lines::error_text;
+
+/// Why a directive is ignored that tunes what is not there.
+pub(super) const NO_EFFECT: &str = "no effect";
 
 /// How deep files may include files.
 const DEEPEST_INCLUDE: usize = 10;
@@ -108,8 +112,10 @@ impl Reader<'_> {
     }
 
     /// Passes over the block whose `{` was read last.
-    pub(super) fn skip_block(&mut self, name: &str) -> Result<(), Fault> {
-        Ok(self.skip_to(self.input.lexer.depth() - 1, name)?)
+    pub(super) fn skip_block(&mut self, words: &Words) -> Result<(), Fault> {
+        self.write_down(words, true);
+        self.ignore("skipped");
+        Ok(self.skip_to(self.input.lexer.depth() - 1, &words.name)?)
     }
 
     /// Passes over what is left of a block; afterwards this many are open.
@@ -177,6 +183,13 @@ impl Reader<'_> {
     pub(super) fn note(&mut self, message: impl Into<String>) {
         let message = message.into() + &self.place().to_string();
         self.report.add(Level::Notice, message);
+    }
+
+    /// Says why the directive that is being read does nothing.
+    pub(super) fn ignore(&mut self, reason: &'static str) {
+        if let Some(statement) = self.report.written.level(self.context).last_mut() {
+            statement.ignored = Some(reason);
+        }
     }
 
     /// A warning about a directive, the first time it is met.
@@ -283,10 +296,18 @@ impl Reader<'_> {
     /// Hands a statement to its directive. The error is `None` where it has been told.
     fn dispatch(&mut self, words: &Words, is_block: bool) -> Result<(), Option<Error>> {
         let directive = self.directive(words, is_block)?;
+        if !is_block && words.name != "include" {
+            self.write_down(words, false);
+        }
         (directive.run)(self, words).map_err(|fault| {
             let error = fault.into_error(words, |index| self.place_of(index))?;
             Some(error.or_hint(|| hint::semicolon(words)))
         })
+    }
+
+    fn write_down(&mut self, words: &Words, is_block: bool) {
+        let statement = Statement::new(words, is_block, self.place());
+        self.report.written.level(self.context).push(statement);
     }
 
     /// The directive of a statement, if it may stand here as it does.

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use gatepost_tests::daemon::exists;
 use gatepost_tests::real::run;
-use gatepost_tests::{Loopback, Program, Proxy, await_that, on_both};
+use gatepost_tests::{Certificate, Loopback, Program, Proxy, await_that, on_both};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
@@ -107,6 +107,47 @@ on_both! {
         fs::write(&path, "foo;\n".repeat(23)).unwrap();
         let text = failed(command(program, &folder, &["-t"]));
         assert!(text.contains(&format!("{name}: ... and 3 more\n")), "{text}");
+    }
+
+    fn settings_are_explained_and_read_back(program: Program) {
+        let (folder, listen) = configured("gatepost.pid");
+        Certificate::write(folder.path());
+        let path = folder.path().join("gatepost.conf");
+        let tls = format!(
+            "ssl_certificate certificate.pem;\nssl_certificate_key key.pem;\nauth_http_header X-Key hidden;\n\
+             server {{ listen {}:8993 ssl; protocol imap; timeout 60000; }}\n}}",
+            listen.ip()
+        );
+        let text = fs::read_to_string(&path).unwrap().trim_end().trim_end_matches('}').to_owned() + &tls;
+        fs::write(&path, text).unwrap();
+        let explain = |option: &str| {
+            let output = command(program, &folder, &[option, "-q"]).output().unwrap();
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.success(), "{stderr}");
+            (String::from_utf8(output.stdout).unwrap(), stderr)
+        };
+        let (page, stderr) = explain("-E");
+        assert!(stderr.contains("[warn] \"timeout 60000\" means 60000 seconds"), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        let is_from = |start: &str, end: &str| {
+            page.lines().any(|line| line.trim_start().starts_with(start) && line.ends_with(end))
+        };
+        assert!(is_from(&format!("listen {listen};"), "gatepost.conf:2"), "{page}");
+        assert!(is_from("timeout 60s;", " # default") && is_from("timeout 60000;", "conf:5"), "{page}");
+        assert!(is_from("ssl_protocols TLSv1.2 TLSv1.3;", " # default"), "{page}");
+        assert!(is_from("auth_http_header X-Key REDACTED;", "conf:4") && !page.contains("hidden"), "{page}");
+        assert_eq!(explain("--explain").0, page);
+        // What is printed says the same, from other lines.
+        fs::write(&path, &page).unwrap();
+        let settings = |page: &str| {
+            let effective = page.lines().filter(|line| !line.trim_start().starts_with('#'));
+            let each = effective.map(|line| line.split(" # ").next().unwrap().trim_end().to_owned());
+            each.collect::<Vec<_>>()
+        };
+        assert_eq!(settings(&explain("-E").0), settings(&page));
+        fs::write(&path, "foo;").unwrap();
+        let output = command(program, &folder, &["-E"]).output().unwrap();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
     }
 
     fn mistakes_on_the_command_line_lead_to_the_help(program: Program) {

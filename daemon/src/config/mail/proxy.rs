@@ -7,11 +7,14 @@ use super::server::warn_of_milliseconds;
 use crate::config::directive::{Directive, MAIL_SERVER, Words, once};
 use crate::config::error::Fault;
 use crate::config::network;
-use crate::config::reader::Reader;
+use crate::config::reader::{NO_EFFECT, Reader};
 
 pub(super) const TABLE: &[Directive] = &[
     // Has no effect, and stands in many configurations.
-    Directive::one("proxy", MAIL_SERVER, |reader, words| once(&mut reader.layer().proxy, words.flag())),
+    Directive::one("proxy", MAIL_SERVER, |reader, words| {
+        reader.ignore(NO_EFFECT);
+        once(&mut reader.layer().proxy, words.flag())
+    }),
     Directive::one("proxy_buffer", MAIL_SERVER, |reader, words| {
         once(&mut reader.layer().proxy_buffer, buffer(words))
     }),

@@ -14,6 +14,7 @@ use crate::config::error::{Error, Fault, Place};
 use crate::config::errors::Damage;
 use crate::config::layer::Layer;
 use crate::config::reader::Reader;
+use crate::config::written::WrittenServer;
 use crate::config::{Resolver, merge, value};
 use crate::runtime::Peer;
 
@@ -64,6 +65,7 @@ fn mail(reader: &mut Reader<'_>, _words: &Words) -> Result<(), Fault> {
         return Err(Fault::DUPLICATE);
     }
     reader.mail = Some(MailBlock::default());
+    reader.report.written.mail = Some(Vec::new());
     reader.read_block(Context::Mail)?;
     let mut mail = reader.mail.take().unwrap_or_default();
     mail.merged = merge::mail(reader, &mail);
@@ -81,6 +83,8 @@ fn server(reader: &mut Reader<'_>, _words: &Words) -> Result<(), Fault> {
         place,
     };
     reader.mail.get_or_insert_default().current = Some(block);
+    let written = WrittenServer { place: reader.place(), statements: Vec::new(), found: None };
+    reader.report.written.servers.push(written);
     let outcome = reader.read_block(Context::Server);
     let Some(mut block) = reader.mail.get_or_insert_default().current.take() else { return outcome };
     outcome?;

@@ -9,7 +9,7 @@ use crate::certificates::passphrases;
 use crate::config;
 use crate::config::directive::{Directive, MAIL_SERVER, MANY, Words, once};
 use crate::config::error::{Fault, Place};
-use crate::config::reader::Reader;
+use crate::config::reader::{NO_EFFECT, Reader};
 use crate::config::value;
 
 /// A word of `ssl_protocols`.
@@ -61,6 +61,7 @@ pub(super) const TABLE: &[Directive] = &[
     Directive::one("ssl_certificate_compression", MAIL_SERVER, |reader, words| {
         let is_on = words.flag()?;
         once_by_name(reader, words)?;
+        reader.ignore(NO_EFFECT);
         if is_on {
             reader.warn("\"ssl_certificate_compression\" is not supported on this platform, ignored");
         }
@@ -126,6 +127,7 @@ pub(super) const TABLE: &[Directive] = &[
 fn unused(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
     let name = &words.name;
     reader.warn_once(name, &format!("\"{name}\" has no effect"));
+    reader.ignore(NO_EFFECT);
     Ok(())
 }
 

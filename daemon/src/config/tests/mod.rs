@@ -1,5 +1,6 @@
 mod diagnostics;
 mod errors;
+mod explain;
 mod language;
 mod listen;
 mod log;
