@@ -22,8 +22,8 @@ pub(super) struct Keys {
     pub(super) previous: Option<Key>,
 }
 
-/// The owner's keys in the period with this number; `fresh` draws a key. A clock that was set back leaves them as
-/// they are.
+/// The owner's keys in the period with this number; `fresh` draws a key. A clock that was set back a
+/// little leaves them as they are.
 pub(super) fn keys(
     bytes: &mut [u8],
     owner: &Digest,
@@ -37,7 +37,7 @@ pub(super) fn keys(
     let index = known.or_else(|| oldest().map(|(index, _)| index))?;
     let row = &mut bytes[index * ROW..(index + 1) * ROW];
     let of_row = number(&row[32..40]);
-    if known.is_none() || of_row < period {
+    if known.is_none() || of_row < period || of_row > period.saturating_add(1) {
         let fresh = fresh()?;
         let (state, keys) = row.split_at_mut(48);
         let (current, previous) = keys.split_at_mut(32);
@@ -97,6 +97,7 @@ mod tests {
         assert_eq!(table.keys(1, 9, 4), (3, 2));
         assert_eq!(table.keys(1, 11, 5), (4, 0), "nothing of two periods ago");
         assert!(!table.bytes.contains(&2), "it is forgotten");
+        assert_eq!(table.keys(1, 9, 6), (5, 0), "the clock had been wrong");
     }
 
     #[test]

@@ -15,8 +15,8 @@ use crate::config::value;
 /// A word of `ssl_protocols`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) enum TlsProtocol {
-    /// SSLv2 to TLSv1.1: accepted, never spoken.
-    Old,
+    /// Accepted, never spoken.
+    Old(&'static str),
     Tls12,
     Tls13,
 }
@@ -154,18 +154,13 @@ fn ssl_password_file(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault
 
 fn ssl_protocols(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
     const OLD: [&str; 4] = ["SSLv2", "SSLv3", "TLSv1", "TLSv1.1"];
-    let modern = [("TLSv1.2", TlsProtocol::Tls12), ("TLSv1.3", TlsProtocol::Tls13)];
-    let is_old = |word: &String| OLD.iter().any(|old| word.eq_ignore_ascii_case(old));
-    let (old, rest): (Vec<_>, Vec<_>) = words.arguments.iter().cloned().partition(is_old);
-    if !old.is_empty() {
+    let mut known = vec![("TLSv1.2", TlsProtocol::Tls12), ("TLSv1.3", TlsProtocol::Tls13)];
+    known.extend(OLD.map(|old| (old, TlsProtocol::Old(old))));
+    add_choices(reader, words, &known, |layer| &mut layer.ssl_protocols)?;
+    if words.arguments.iter().any(|word| OLD.iter().any(|old| word.eq_ignore_ascii_case(old))) {
         reader.warn_once(&words.name, "\"ssl_protocols\" before TLSv1.2 are not spoken");
-        let list = &mut reader.layer().ssl_protocols;
-        if !list.contains(&TlsProtocol::Old) {
-            list.push(TlsProtocol::Old);
-        }
     }
-    let rest = Words { name: words.name.clone(), arguments: rest };
-    add_choices(reader, &rest, &modern, |layer| &mut layer.ssl_protocols)
+    Ok(())
 }
 
 /// May be repeated: each part is what was said of it last.

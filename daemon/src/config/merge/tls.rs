@@ -49,7 +49,7 @@ pub(super) fn tls(
     if keys.len() < certificates.len() {
         return missing(format!(
             "no \"ssl_certificate_key\" is defined for certificate \"{}\" and the \"{mode}\" directive",
-            certificate_name(reader, last)
+            shown(last)
         ));
     }
     let negotiation = negotiation(reader, layer, place)?;
@@ -218,6 +218,7 @@ fn named(reader: &Reader<'_>, text: &str) -> Certificates {
     }
 }
 
-fn certificate_name(reader: &Reader<'_>, text: &str) -> String {
-    named(reader, text).to_string()
+/// A certificate as the directive names it, which may be the certificate itself.
+fn shown(certificate: &str) -> &str {
+    if certificate.starts_with("data:") { "data:..." } else { certificate }
 }

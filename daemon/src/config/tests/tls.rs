@@ -63,7 +63,11 @@ fn what_is_missing_is_named_with_who_wants_it() {
         ),
         (
             "ssl_certificate c; ssl_certificate d; ssl_certificate_key k; listen 993 ssl;",
-            "no \"ssl_certificate_key\" is defined for certificate \"/d\" and the \"listen ... ssl\" directive in /nginx.conf:2",
+            "no \"ssl_certificate_key\" is defined for certificate \"d\" and the \"listen ... ssl\" directive in /nginx.conf:2",
+        ),
+        (
+            "ssl_certificate c; ssl_certificate data:x; ssl_certificate_key k; listen 993;\nstarttls only;",
+            "no \"ssl_certificate_key\" is defined for certificate \"data:...\" and the \"starttls\" directive in /nginx.conf:3",
         ),
         (
             "ssl_certificate c; ssl_certificate_key k; ssl_protocols TLSv1; listen 993 ssl;",
@@ -75,6 +79,83 @@ fn what_is_missing_is_named_with_who_wants_it() {
         ),
     ] {
         assert_eq!(error(&in_mail(&format!("\nserver {{ {directives} }}"))), expected, "{directives}");
+    }
+}
+
+#[test]
+fn what_may_stand_once_and_what_more_often() {
+    for directive in [
+        "ssl_certificate_compression off",
+        "ssl_ciphers x",
+        "ssl_client_certificate x",
+        "ssl_crl x",
+        "ssl_dhparam x",
+        "ssl_ecdh_curve auto",
+        "ssl_password_file /nginx.conf",
+        "ssl_prefer_server_ciphers on",
+        "ssl_session_tickets on",
+        "ssl_session_timeout 1",
+        "ssl_trusted_certificate x",
+        "ssl_verify_client off",
+        "ssl_verify_depth 1",
+        "starttls off",
+    ] {
+        let name = directive.split(' ').next().expect("a name");
+        assert_eq!(
+            server_error(&format!("{directive}; {directive};")),
+            format!("\"{name}\" directive is duplicate")
+        );
+        good(&in_mail(&format!("{directive}; server {{ listen 143; {directive}; }}")));
+        let misplaced = error(&format!("{directive}; events {{}}"));
+        assert_eq!(misplaced, format!("\"{name}\" directive is not allowed here in /nginx.conf:1"));
+    }
+    for directive in [
+        "ssl_certificate x",
+        "ssl_certificate_key x",
+        "ssl_conf_command a b",
+        "ssl_protocols TLSv1.2",
+        "ssl_session_cache off",
+        "ssl_session_ticket_key x",
+    ] {
+        good(&in_server(&format!("{directive}; {directive};")));
+    }
+    let twice = "ssl_protocols TLSv1 tlsv1.3 TLSv1.3; server { listen 143; ssl_protocols SSLv3 sslv3; }";
+    assert_eq!(
+        warnings(&in_mail(twice)),
+        [
+            "duplicate value \"TLSv1.3\" in /nginx.conf:1",
+            "\"ssl_protocols\" before TLSv1.2 are not spoken in /nginx.conf:1",
+            "duplicate value \"sslv3\" in /nginx.conf:1",
+        ]
+    );
+}
+
+#[test]
+fn pairs_that_are_none_and_keys_of_openssl() {
+    let machine = machine_with_certificate()
+        .with_file("/other", machine_with_certificate().read(Path::new("/k")).expect("a key"));
+    for (directives, expected) in [
+        (
+            "ssl_certificate c; ssl_certificate_key other;",
+            "SSL_CTX_use_PrivateKey(\"/other\") failed (SSL: error:05800074:x509 certificate routines::key values mismatch)",
+        ),
+        (
+            "ssl_certificate c; ssl_certificate_key none;",
+            "cannot load certificate key \"/none\": open() failed (2: No such file or directory)",
+        ),
+        (
+            "ssl_certificate k; ssl_certificate_key k;",
+            "cannot load certificate \"/k\": no certificate in PEM form in it",
+        ),
+        (
+            "ssl_certificate c; ssl_certificate_key store:x;",
+            "cannot load certificate key \"store:x\": only files and \"data:\" are supported",
+        ),
+    ] {
+        let text = in_mail(&format!("server {{ listen 993 ssl; {directives} }}"));
+        let errors = read_on(machine.clone(), &text).config.expect_err(directives);
+        assert_eq!(errors.to_string(), expected);
+        good(&in_server(directives));
     }
 }
 
