@@ -1,11 +1,13 @@
 //! An authority that makes client certificates, and revokes them.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DistinguishedName,
     DnType, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
 };
+use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A root with its key.
@@ -24,6 +26,16 @@ impl Identity {
     /// The certificate.
     pub fn der(&self) -> &[u8] {
         &self.chain[0]
+    }
+}
+
+impl Identity {
+    /// TLS settings of a server that shows this.
+    pub fn server_config(&self) -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.unwrap().with_no_client_auth();
+        Arc::new(config.with_single_cert(self.chain.clone(), self.key.clone_key()).unwrap())
     }
 }
 
@@ -79,12 +91,33 @@ impl Authority {
         self.sign(parameters, serial)
     }
 
+    /// A server with these names and addresses.
+    pub fn server(&self, names: &[&str]) -> Identity {
+        self.sign(for_server(names), 1)
+    }
+
+    /// The same, whose time is over.
+    pub fn expired_server(&self, names: &[&str]) -> Identity {
+        let mut parameters = for_server(names);
+        parameters.not_before = date_time_ymd(2020, 1, 1);
+        parameters.not_after = date_time_ymd(2021, 1, 1);
+        self.sign(parameters, 1)
+    }
+
     fn sign(&self, mut parameters: CertificateParams, serial: u64) -> Identity {
         parameters.serial_number = Some(SerialNumber::from(serial));
         let key = KeyPair::generate().unwrap();
         let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         Identity { chain: vec![certificate.der().clone()], key }
+    }
+}
+
+fn for_server(names: &[&str]) -> CertificateParams {
+    let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+    CertificateParams {
+        distinguished_name: named("server").distinguished_name,
+        ..CertificateParams::new(names).unwrap()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Verification of client certificates (`ssl_verify_client`), with webpki under OpenSSL's rules for what a CA is.
+//! Verification of certificates, those of clients (`ssl_verify_client`) above all: with webpki under OpenSSL's rules for what a CA is.
 
 use std::io;
 use std::path::Path;
@@ -48,9 +48,10 @@ pub(crate) struct Clients {
     pub(super) identity: Vec<Vec<u8>>,
 }
 
-/// Verifies chains up to the self-signed certificates it trusts.
+/// Verifies chains, of clients or of servers, up to the self-signed certificates it trusts.
 #[derive(Debug)]
-struct Verifier {
+pub(super) struct Verifier {
+    usage: KeyUsage,
     anchors: Vec<TrustAnchor<'static>>,
     /// What webpki does not look at, one for each anchor.
     limits: Vec<Limits>,
@@ -81,9 +82,7 @@ impl Clients {
     ) -> Result<Self, CertificateError> {
         let load = |from: &Option<Certificates>| match from {
             None => Ok(Vec::new()),
-            Some(from) => text(from, read)
-                .and_then(|text| chain(&text))
-                .map_err(|reason| CertificateError::Authority(from.clone(), reason)),
+            Some(from) => authorities(from, read),
         };
         let mut listed = load(&settings.named)?;
         let names = listed.iter().filter_map(|authority| parse(authority)).filter_map(|parsed| {
@@ -91,18 +90,30 @@ impl Clients {
         });
         let names = names.collect();
         listed.extend(load(&settings.trusted)?);
-        let crls = match &settings.crl {
-            None => Vec::new(),
-            Some(from) => text(from, read)
-                .and_then(|text| crls(&text))
-                .map_err(|reason| CertificateError::Crl(from.clone(), reason))?,
-        };
+        let crls = load_crls(settings.crl.as_ref(), read)?;
         let mut identity = vec![format!("{:?} {}", settings.policy, settings.depth).into_bytes()];
         identity.extend(listed.iter().map(|certificate| certificate.to_vec()));
-        let verifier = Verifier::new(listed, crls, settings.depth);
+        let verifier = Verifier::new(KeyUsage::client_auth(), listed, crls, settings.depth);
         let verification = ClientVerification { policy: settings.policy, verifier: Arc::new(verifier) };
         Ok(Self { names, verification, identity })
     }
+}
+
+fn authorities(
+    from: &Certificates,
+    read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let loaded = text(from, read).and_then(|text| chain(&text));
+    loaded.map_err(|reason| CertificateError::Authority(from.clone(), reason))
+}
+
+fn load_crls(
+    from: Option<&Certificates>,
+    read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+) -> Result<Vec<CertRevocationList<'static>>, CertificateError> {
+    let Some(from) = from else { return Ok(Vec::new()) };
+    let loaded = text(from, read).and_then(|text| crls(&text));
+    loaded.map_err(|reason| CertificateError::Crl(from.clone(), reason))
 }
 
 /// All lists of the text, at least one.
@@ -117,7 +128,28 @@ fn crls(text: &[u8]) -> Result<Vec<CertRevocationList<'static>>, String> {
 }
 
 impl Verifier {
+    /// For servers that we connect to: the authorities and the lists of these files.
+    ///
+    /// # Errors
+    /// nginx's message for a file that cannot be used.
+    pub(super) fn of_servers(
+        trusted: &Certificates,
+        crl: Option<&Certificates>,
+        depth: usize,
+        read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    ) -> Result<Self, CertificateError> {
+        let (listed, crls) = (authorities(trusted, read)?, load_crls(crl, read)?);
+        Ok(Self::new(KeyUsage::server_auth(), listed, crls, depth))
+    }
+
+    /// Judges a chain, the peer's own certificate first, at this time (seconds since 1970).
+    pub(super) fn check(&self, chain: &[CertificateDer<'_>], unix_time: u64) -> Result<(), VerifyFailure> {
+        let parsed = chain.first().and_then(|leaf| parse(leaf));
+        self.judge(chain, parsed.as_ref(), unix_time)
+    }
+
     fn new(
+        usage: KeyUsage,
         listed: Vec<CertificateDer<'static>>,
         crls: Vec<CertRevocationList<'static>>,
         depth: usize,
@@ -126,7 +158,7 @@ impl Verifier {
         let intermediates = listed.iter().filter(|der| root(der).is_none() && is_usable(der));
         let intermediates = intermediates.cloned().collect();
         let algorithms = provider().signature_verification_algorithms;
-        Self { anchors, limits, listed, intermediates, crls, depth, algorithms }
+        Self { usage, anchors, limits, listed, intermediates, crls, depth, algorithms }
     }
 
     fn judge(
@@ -142,7 +174,7 @@ impl Verifier {
         if !(is_self_issued(parsed) && failure::is_about_the_issuer(&error)) {
             return Err(failure::of(&error, chain));
         }
-        // webpki takes no CA for a client; a certificate that signed itself mostly says that it is one.
+        // webpki takes no CA for a client or a server; a certificate that signed itself mostly says that it is one.
         let (not_before, not_after) = validity(parsed);
         if now < not_before {
             Err(failure::NOT_YET_VALID)
@@ -172,7 +204,7 @@ impl Verifier {
             &self.anchors,
             &intermediates,
             UnixTime::since_unix_epoch(Duration::from_secs(now)),
-            KeyUsage::client_auth(),
+            self.usage,
             revocation,
             Some(&|path: &VerifiedPath<'_>| self.check_limits(path, now)),
         )?;

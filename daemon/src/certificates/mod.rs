@@ -1,6 +1,7 @@
 //! Certificates and keys, and the TLS settings made of them.
 
 mod attributes;
+mod backends;
 mod chooser;
 mod ciphers;
 mod clients;
@@ -34,6 +35,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::ServerConfig;
 use thiserror::Error;
 
+pub(crate) use self::backends::{BackendSettings, Trust, client_config};
 use self::chooser::Chooser;
 pub(crate) use self::ciphers::DEFAULT as DEFAULT_CIPHERS;
 pub(crate) use self::clients::{ClientSettings, Clients};

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_protocol::client_certificate::VerifyClient;
-use gatepost_protocol::config::{Network, ProxyProtocol, StartTls};
+use gatepost_protocol::config::{Network, ProxyProtocol, ProxySsl, StartTls};
 use gatepost_protocol::secret::Secret;
+use rustls::pki_types::ServerName;
 
 use super::Resolver;
 use super::error::Place;
@@ -69,6 +70,17 @@ layer! {
         proxy_pass_error_message: bool,
         proxy_smtp_auth: bool,
         proxy_protocol: ProxyProtocol,
+        proxy_ssl: (ProxySsl, Place),
+        proxy_ssl_certificate: String,
+        proxy_ssl_certificate_key: String,
+        proxy_ssl_ciphers: String,
+        proxy_ssl_crl: String,
+        proxy_ssl_name: ServerName<'static>,
+        proxy_ssl_server_name: bool,
+        proxy_ssl_session_reuse: bool,
+        proxy_ssl_trusted_certificate: String,
+        proxy_ssl_verify: bool,
+        proxy_ssl_verify_depth: usize,
         xclient: bool,
 
         starttls: (StartTls, Place),
@@ -99,6 +111,7 @@ layer! {
         smtp_capabilities: String,
         auth_http_header: (String, String),
         auth_http_backup: Peer,
+        proxy_ssl_protocols: TlsProtocol,
         set_real_ip_from: Network,
         ssl_certificate: String,
         ssl_certificate_key: String,

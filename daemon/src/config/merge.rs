@@ -1,12 +1,13 @@
 //! From levels to settings: what each server effectively has, checked (spec/config.md sections 9 to 15).
 
+mod proxy_ssl;
 mod tls;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_protocol::config::{Listener, Mail, Protocol, ProxyProtocol, Server, StartTls};
+use gatepost_protocol::config::{BackendTls, Listener, Mail, Protocol, ProxyProtocol, Server, StartTls};
 use gatepost_protocol::event::Level;
 use gatepost_protocol::sasl::{Mechanism, Mechanisms};
 use gatepost_protocol::smtp::Xclient;
@@ -100,7 +101,8 @@ fn merge(
     protocol: Protocol,
     tls: Option<Tls>,
 ) -> Result<Merged, Error> {
-    let engine = Arc::new(engine(reader, layer, protocol, tls));
+    let proxy_ssl = proxy_ssl::backend_tls(reader, layer)?;
+    let engine = Arc::new(engine(reader, layer, protocol, tls, proxy_ssl));
     let missing = || {
         Error::new("no \"auth_http\" is defined for server", block.place.clone()).for_lack_of(&["auth_http"])
     };
@@ -123,7 +125,13 @@ fn merge(
     Ok(Merged { server, listens: block.listens.iter().map(listen).collect() })
 }
 
-fn engine(reader: &Reader<'_>, layer: &Layer, protocol: Protocol, tls: Option<Tls>) -> Server {
+fn engine(
+    reader: &Reader<'_>,
+    layer: &Layer,
+    protocol: Protocol,
+    tls: Option<Tls>,
+    proxy_ssl: BackendTls,
+) -> Server {
     let name = server_name(reader, layer);
     let client_buffer = match protocol {
         Protocol::Imap => layer.imap_client_buffer,
@@ -145,7 +153,7 @@ fn engine(reader: &Reader<'_>, layer: &Layer, protocol: Protocol, tls: Option<Tl
         starttls: starttls(layer),
         tls,
         verify_client,
-        proxy_ssl: gatepost_protocol::config::BackendTls::default(),
+        proxy_ssl,
         pass_error_message: layer.proxy_pass_error_message.unwrap_or(false),
         proxy_protocol: layer.proxy_protocol.unwrap_or(ProxyProtocol::Off),
         real_ip_from: layer.set_real_ip_from.clone(),

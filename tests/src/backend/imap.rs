@@ -20,7 +20,18 @@ pub(super) fn login(talk: &mut Conversation, behaviour: &Behaviour) -> Talk<()> 
     if matches!(&behaviour.login, Login::Greet(greeting) if greeting.starts_with("* PREAUTH")) {
         return Ok(());
     }
-    let line = talk.line()?;
+    let mut line = talk.line()?;
+    if let Some(tag) = line.strip_suffix(" STARTTLS") {
+        if !talk.upgrade(behaviour, &format!("{tag} OK begin"))? {
+            return talk.stop();
+        }
+        line = talk.line()?;
+        if let Some(tag) = line.strip_suffix(" CAPABILITY") {
+            talk.say(&format!("* CAPABILITY IMAP4rev1 {}", behaviour.capabilities.join(" ")))?;
+            talk.say(&format!("{tag} OK done"))?;
+            line = talk.line()?;
+        }
+    }
     let Some((tag, "LOGIN")) = line.rsplit_once(' ').and_then(|(head, _)| head.split_once(' ')) else {
         talk.say("* BAD unexpected")?;
         return talk.stop();

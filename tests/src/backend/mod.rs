@@ -3,6 +3,7 @@
 mod imap;
 mod pop3;
 mod smtp;
+mod wire;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -11,6 +12,8 @@ use std::thread;
 
 use gatepost_protocol::config::Protocol;
 
+pub use self::wire::Secured;
+use self::wire::Wire;
 use crate::PATIENCE;
 
 /// How the mock answers a login.
@@ -48,6 +51,8 @@ pub struct Behaviour {
     pub after: After,
     /// Capabilities: IMAP words in the greeting, SMTP lines of the EHLO reply.
     pub capabilities: Vec<String>,
+    /// TLS, which is recorded as the line `(TLS)`.
+    pub tls: Option<Secured>,
     /// Whether a PROXY header comes first: version 1 is recorded as the first line.
     pub proxy_header: bool,
     /// Instead of a login dialogue: the first at once, each further one when another line has come.
@@ -122,7 +127,7 @@ impl Backend {
 
 /// One connection, line by line.
 struct Conversation {
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Wire>,
     records: Arc<Mutex<Vec<Record>>>,
     index: usize,
 }
@@ -133,12 +138,15 @@ type Talk<T> = std::io::Result<T>;
 impl Conversation {
     fn new(stream: TcpStream, records: Arc<Mutex<Vec<Record>>>, index: usize) -> Self {
         stream.set_nodelay(true).unwrap();
-        Self { reader: BufReader::with_capacity(64 * 1024, stream), records, index }
+        Self { reader: BufReader::with_capacity(64 * 1024, Wire::Clear(stream)), records, index }
     }
 
     fn run(&mut self, protocol: Protocol, behaviour: &Behaviour) -> Talk<()> {
         if behaviour.proxy_header {
             self.line()?;
+        }
+        if let Some(tls) = behaviour.tls.as_ref().filter(|tls| !tls.starttls) {
+            self.secure(tls)?;
         }
         if let Some(replies) = &behaviour.script {
             return self.recite(replies);
@@ -180,6 +188,21 @@ impl Conversation {
                 self.stop()
             }
         }
+    }
+
+    /// Answers STARTTLS and shakes hands. False if that is not offered.
+    fn upgrade(&mut self, behaviour: &Behaviour, answer: &str) -> Talk<bool> {
+        let Some(tls) = behaviour.tls.as_ref().filter(|tls| tls.starttls) else { return Ok(false) };
+        self.reader.get_mut().write_all(format!("{answer}\r\n{}", tls.injected).as_bytes())?;
+        self.secure(tls)?;
+        Ok(true)
+    }
+
+    fn secure(&mut self, tls: &Secured) -> Talk<()> {
+        assert!(self.reader.buffer().is_empty(), "nothing is said in front of the handshake");
+        self.reader.get_mut().secure(&tls.config)?;
+        self.record(|record| record.lines.push("(TLS)".to_owned()));
+        Ok(())
     }
 
     fn stop(&self) -> Talk<()> {

@@ -13,6 +13,8 @@ pub(super) fn login(talk: &mut Conversation, behaviour: &Behaviour) -> Talk<()> 
         let line = talk.line()?;
         if line.starts_with("USER ") {
             talk.say("+OK")?;
+        } else if line == "STLS" && talk.upgrade(behaviour, "+OK begin")? {
+            continue;
         } else if line.starts_with("PASS ") {
             return talk.judge(behaviour, "+OK mailbox open", |text| format!("-ERR {text}"));
         } else {

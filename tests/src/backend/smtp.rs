@@ -15,20 +15,26 @@ pub(super) fn login(talk: &mut Conversation, behaviour: &Behaviour) -> Talk<()> 
         }
     }
     let mut seen_xclient = false;
+    let mut awaits_tls = behaviour.tls.as_ref().is_some_and(|tls| tls.starttls);
     loop {
         let line = talk.line()?;
         let verb = line.split(' ').next().unwrap_or_default().to_ascii_uppercase();
         let refusal = |text: &str| text.to_owned();
         match verb.as_str() {
             "EHLO" => {
-                for (index, line) in
-                    ["mock"].into_iter().chain(offered.iter().map(|word| word.as_str())).enumerate()
-                {
-                    let separator = if index == offered.len() { ' ' } else { '-' };
+                let starttls = awaits_tls.then_some("STARTTLS");
+                let words = offered.iter().map(|word| word.as_str()).chain(starttls);
+                let lines: Vec<_> = ["mock"].into_iter().chain(words).collect();
+                for (index, line) in lines.iter().enumerate() {
+                    let separator = if index + 1 == lines.len() { ' ' } else { '-' };
                     talk.say(&format!("250{separator}{line}"))?;
+                }
+                if awaits_tls {
+                    continue;
                 }
             }
             "HELO" => talk.say("250 mock")?,
+            "STARTTLS" if talk.upgrade(behaviour, "220 go")? => awaits_tls = false,
             "XCLIENT" => {
                 seen_xclient = true;
                 talk.say("220 mock ESMTP again")?;

@@ -46,7 +46,7 @@ fn client(serial: u64) -> CertificateParams {
 }
 
 fn verifier(listed: &[&CertificateDer<'static>]) -> Verifier {
-    Verifier::new(listed.iter().map(|&der| der.clone()).collect(), Vec::new(), 1)
+    Verifier::new(KeyUsage::client_auth(), listed.iter().map(|&der| der.clone()).collect(), Vec::new(), 1)
 }
 
 /// The code, 0 for success.

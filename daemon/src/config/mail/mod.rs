@@ -4,6 +4,7 @@ pub(super) mod auth;
 pub(super) mod listen;
 pub(super) mod methods;
 mod proxy;
+mod proxy_ssl;
 mod server;
 pub(super) mod tls;
 
@@ -17,7 +18,7 @@ pub(super) use server::ServerBlock;
 use server::deprecated;
 
 pub(super) const TABLES: &[&[Directive]] =
-    &[server::TABLE, listen::TABLE, methods::TABLE, auth::TABLE, proxy::TABLE, tls::TABLE];
+    &[server::TABLE, listen::TABLE, methods::TABLE, auth::TABLE, proxy::TABLE, proxy_ssl::TABLE, tls::TABLE];
 
 /// What `mail {}` says.
 #[derive(Default)]

@@ -9,6 +9,7 @@ use crate::certificates::passphrases;
 use crate::config;
 use crate::config::directive::{Directive, MAIL_SERVER, MANY, Words, once};
 use crate::config::error::{Fault, Place};
+use crate::config::layer::Layer;
 use crate::config::reader::{NO_EFFECT, Reader};
 use crate::config::value;
 
@@ -96,7 +97,9 @@ pub(super) const TABLE: &[Directive] = &[
     Directive::one("ssl_prefer_server_ciphers", MAIL_SERVER, |reader, words| {
         once(&mut reader.layer().ssl_prefer_server_ciphers, words.flag())
     }),
-    Directive::new("ssl_protocols", MAIL_SERVER, MANY, ssl_protocols),
+    Directive::new("ssl_protocols", MAIL_SERVER, MANY, |reader, words| {
+        add_protocols(reader, words, |layer| &mut layer.ssl_protocols)
+    }),
     Directive::new("ssl_session_cache", MAIL_SERVER, 1..=2, ssl_session_cache),
     Directive::one("ssl_session_ticket_key", MAIL_SERVER, |reader, words| {
         reader.layer().ssl_session_ticket_key.push(words.string()?);
@@ -152,13 +155,18 @@ fn ssl_password_file(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault
     Ok(())
 }
 
-fn ssl_protocols(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+/// Adds the words of `ssl_protocols` or its like to the list it has.
+pub(super) fn add_protocols(
+    reader: &mut Reader<'_>,
+    words: &Words,
+    list: fn(&mut Layer) -> &mut Vec<TlsProtocol>,
+) -> Result<(), Fault> {
     const OLD: [&str; 4] = ["SSLv2", "SSLv3", "TLSv1", "TLSv1.1"];
     let mut known = vec![("TLSv1.2", TlsProtocol::Tls12), ("TLSv1.3", TlsProtocol::Tls13)];
     known.extend(OLD.map(|old| (old, TlsProtocol::Old(old))));
-    add_choices(reader, words, &known, |layer| &mut layer.ssl_protocols)?;
+    add_choices(reader, words, &known, list)?;
     if words.arguments.iter().any(|word| OLD.iter().any(|old| word.eq_ignore_ascii_case(old))) {
-        reader.warn_once(&words.name, "\"ssl_protocols\" before TLSv1.2 are not spoken");
+        reader.warn_once(&words.name, &format!("\"{}\" before TLSv1.2 are not spoken", words.name));
     }
     Ok(())
 }

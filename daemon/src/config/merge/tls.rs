@@ -72,11 +72,7 @@ pub(super) fn tls(
 
 /// Versions, cipher suites, groups and tickets. `place` is the directive's that asks for TLS.
 fn negotiation(reader: &mut Reader<'_>, layer: &Layer, place: &Place) -> Result<Negotiation, Error> {
-    let versions: &[TlsProtocol] = match layer.ssl_protocols.as_slice() {
-        [] => &[TlsProtocol::Tls12, TlsProtocol::Tls13],
-        protocols => protocols,
-    };
-    let (tls12, tls13) = (versions.contains(&TlsProtocol::Tls12), versions.contains(&TlsProtocol::Tls13));
+    let (tls12, tls13) = versions(&layer.ssl_protocols);
     if !tls12 && !tls13 {
         let message = "\"ssl_protocols\" has neither \"TLSv1.2\" nor \"TLSv1.3\"";
         return Err(Error::new(message, place.clone()).for_lack_of(&["ssl_protocols"]));
@@ -106,6 +102,12 @@ fn negotiation(reader: &mut Reader<'_>, layer: &Layer, place: &Place) -> Result<
         return Err(Error::new(message, place.clone()));
     }
     Ok(negotiation)
+}
+
+/// Whether TLS 1.2 and TLS 1.3 are spoken; without a directive they are.
+pub(super) fn versions(listed: &[TlsProtocol]) -> (bool, bool) {
+    let is_spoken = |version| listed.is_empty() || listed.contains(&version);
+    (is_spoken(TlsProtocol::Tls12), is_spoken(TlsProtocol::Tls13))
 }
 
 /// The parameters are of no use, but a file that is not there is a mistake.
@@ -190,7 +192,7 @@ fn clients(reader: &Reader<'_>, layer: &Layer) -> Result<Option<Clients>, Error>
     Clients::load(&settings, &|path| reader.environment.read(path)).map(Some).map_err(cannot_load)
 }
 
-fn cannot_load(error: CertificateError) -> Error {
+pub(super) fn cannot_load(error: CertificateError) -> Error {
     let hint = error.hint();
     // The passphrase of a key may be in a file that was refused.
     let is_about_a_key = matches!(error, CertificateError::Key(..));
@@ -208,7 +210,7 @@ fn tls_mode<'a>(block: &'a ServerBlock, layer: &'a Layer) -> Option<(&'static st
     }
 }
 
-fn named(reader: &Reader<'_>, text: &str) -> Certificates {
+pub(super) fn named(reader: &Reader<'_>, text: &str) -> Certificates {
     match text.strip_prefix("data:") {
         Some(pem) => Certificates::Data(pem.as_bytes().to_vec()),
         None if text.starts_with("engine:") || text.starts_with("store:") => {
