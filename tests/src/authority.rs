@@ -115,10 +115,9 @@ impl Authority {
 
 fn for_server(names: &[&str]) -> CertificateParams {
     let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
-    CertificateParams {
-        distinguished_name: named("server").distinguished_name,
-        ..CertificateParams::new(names).unwrap()
-    }
+    let mut parameters = CertificateParams::new(names).unwrap();
+    parameters.distinguished_name = named("server").distinguished_name;
+    parameters
 }
 
 fn named(name: &str) -> CertificateParams {

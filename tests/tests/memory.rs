@@ -1,9 +1,9 @@
 //! What one idle relayed session costs in heap, all of it: engine, tasks, sockets of the runtime, shares of the worker.
 //!
 //! A worker's loop runs on a thread of its own, on the real runtimes and real sockets; an allocator counts what that
-//! thread holds. The budgets are promises of the architecture: 2.5 KB in clear, 7 KB with TLS to the client. (The
-//! third, 11 KB with TLS on both sides, waits for TLS to backends.) Not counted, because it is not in Rust's heap: what
-//! the kernel keeps per socket, and what aws-lc allocates in C for a TLS session.
+//! thread holds. The budgets are promises of the architecture: 2.5 KB in clear, 7 KB with TLS to the client, 11 KB with
+//! TLS on both sides. Not counted, because it is not in Rust's heap: what the kernel keeps per socket, and what aws-lc
+//! allocates in C for a TLS session.
 
 #![allow(clippy::unwrap_used, reason = "panicking is how a test fails")]
 
@@ -21,8 +21,8 @@ use gatepost_daemon::config::{Config, Memory, Report};
 use gatepost_daemon::runtime::{Peer, System, Watch};
 use gatepost_protocol::address::ClientAddr;
 use gatepost_protocol::config::Protocol;
-use gatepost_tests::backend::{Backend, Behaviour};
-use gatepost_tests::{AuthServer, Certificate, Client, Loopback, Program, on_both};
+use gatepost_tests::backend::{Backend, Behaviour, Secured};
+use gatepost_tests::{AuthServer, Authority, Certificate, Client, Loopback, Program, on_both};
 use rustls::version::TLS13;
 
 /// Counts the bytes held by each thread that asked for it.
@@ -118,24 +118,41 @@ fn settled(held: &AtomicIsize) -> isize {
     }
 }
 
+/// Which legs are under TLS.
+#[derive(Clone, Copy, PartialEq)]
+enum Legs {
+    InClear,
+    Client,
+    Both,
+}
+
 /// The heap per session: the slope between a hundred idle sessions and four hundred.
-fn heap_per_session(program: Program, is_secured: bool) -> isize {
+fn heap_per_session(program: Program, legs: Legs) -> isize {
     const FEW: usize = 100;
     const MORE: usize = 300;
     let host = Loopback::new();
-    let backend = Backend::start(Protocol::Pop3, host.port(2000), Behaviour::default());
+    let address = host.port(2000);
+    let authority = Authority::new("Trusted");
+    let config = authority.server(&[&address.ip().to_string()]).server_config();
+    let tls = (legs == Legs::Both).then(|| Secured::from_the_start(config));
+    let backend = Backend::start(Protocol::Pop3, address, Behaviour { tls, ..Behaviour::default() });
     let auth = AuthServer::accepting(host.port(8080), backend.address());
     let folder = tempfile::tempdir().unwrap();
     let certificate = Certificate::write(folder.path());
+    authority.write(&folder.path().join("ca.pem"));
     let files = Memory::default()
+        .with_file("/ca.pem", std::fs::read(folder.path().join("ca.pem")).unwrap())
         .with_file("/certificate.pem", std::fs::read(&certificate.certificate).unwrap())
         .with_file("/key.pem", std::fs::read(&certificate.key).unwrap());
     let listen = host.port(1000);
+    let is_secured = legs != Legs::InClear;
     let text = format!(
         "events {{ worker_connections 4096; }}
          mail {{ auth_http {}; ssl_certificate certificate.pem; ssl_certificate_key key.pem;
+                 proxy_ssl_trusted_certificate ca.pem; proxy_ssl {};
                  server {{ listen {listen}{}; protocol pop3; }} }}",
         auth.address(),
+        if legs == Legs::Both { "on" } else { "off" },
         if is_secured { " ssl" } else { "" }
     );
     let held = start(program, text, files, TcpListener::bind(listen).unwrap());
@@ -163,10 +180,14 @@ fn hold(program: Program, kind: &str, bytes: isize, budget: isize) {
 
 on_both! {
     fn an_idle_session_in_clear(program: Program) {
-        hold(program, "in clear", heap_per_session(program, false), 2560);
+        hold(program, "in clear", heap_per_session(program, Legs::InClear), 2560);
     }
 
     fn an_idle_session_with_tls_to_the_client(program: Program) {
-        hold(program, "TLS to the client", heap_per_session(program, true), 7168);
+        hold(program, "TLS to the client", heap_per_session(program, Legs::Client), 7168);
+    }
+
+    fn an_idle_session_with_tls_on_both_sides(program: Program) {
+        hold(program, "TLS on both sides", heap_per_session(program, Legs::Both), 11264);
     }
 }

@@ -143,7 +143,7 @@ impl Conversation {
 
     fn run(&mut self, protocol: Protocol, behaviour: &Behaviour) -> Talk<()> {
         if behaviour.proxy_header {
-            self.line()?;
+            self.proxy_header()?;
         }
         if let Some(tls) = behaviour.tls.as_ref().filter(|tls| !tls.starttls) {
             self.secure(tls)?;
@@ -221,6 +221,19 @@ impl Conversation {
         let line = String::from_utf8_lossy(line.strip_suffix(b"\r\n").unwrap_or(&line)).into_owned();
         self.record(|record| record.lines.push(line.clone()));
         Ok(line)
+    }
+
+    /// Reads a first line, and nothing of what may be TLS behind it.
+    fn proxy_header(&mut self) -> Talk<()> {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            let mut byte = [0];
+            self.reader.get_mut().read_exact(&mut byte)?;
+            line.extend_from_slice(&byte);
+        }
+        let line = String::from_utf8_lossy(&line[..line.len() - 2]).into_owned();
+        self.record(|record| record.lines.push(line));
+        Ok(())
     }
 
     fn literal(&mut self, length: usize) -> Talk<String> {

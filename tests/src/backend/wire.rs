@@ -32,16 +32,12 @@ impl Secured {
 pub(super) enum Wire {
     Clear(TcpStream),
     Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
-    /// While one becomes the other.
-    Between,
 }
 
 impl Wire {
     /// Shakes hands.
     pub(super) fn secure(&mut self, config: &Arc<ServerConfig>) -> io::Result<()> {
-        let Self::Clear(mut stream) = std::mem::replace(self, Self::Between) else {
-            return Err(ErrorKind::AlreadyExists.into());
-        };
+        let mut stream = self.try_clone()?;
         let mut connection = ServerConnection::new(Arc::clone(config)).unwrap();
         while connection.is_handshaking() {
             connection.complete_io(&mut stream)?;
@@ -54,7 +50,7 @@ impl Wire {
     pub(super) fn try_clone(&self) -> io::Result<TcpStream> {
         match self {
             Self::Clear(stream) => stream.try_clone(),
-            Self::Tls(_) | Self::Between => Err(ErrorKind::Unsupported.into()),
+            Self::Tls(_) => Err(ErrorKind::Unsupported.into()),
         }
     }
 }
@@ -64,7 +60,6 @@ impl Read for Wire {
         match self {
             Self::Clear(stream) => stream.read(buffer),
             Self::Tls(stream) => stream.read(buffer),
-            Self::Between => Ok(0),
         }
     }
 }
@@ -74,7 +69,6 @@ impl Write for Wire {
         match self {
             Self::Clear(stream) => stream.write(bytes),
             Self::Tls(stream) => stream.write(bytes),
-            Self::Between => Err(ErrorKind::NotConnected.into()),
         }
     }
 
@@ -82,7 +76,6 @@ impl Write for Wire {
         match self {
             Self::Clear(stream) => stream.flush(),
             Self::Tls(stream) => stream.flush(),
-            Self::Between => Ok(()),
         }
     }
 }

@@ -107,7 +107,7 @@ impl Relayed {
         client.line();
         let (last, first) = commands(protocol).split_last().unwrap();
         for command in first {
-            client.send(&format!("{command}\r\n"));
+            client.send(format!("{command}\r\n"));
             client.line();
         }
         client.say(last, reply);
