@@ -191,6 +191,9 @@ fn idle(name: &str, server: &FoundServer) -> Option<String> {
     if name.starts_with("ssl_") && !server.has_tls {
         return Some("no effect without TLS".into());
     }
+    if name.starts_with("proxy_ssl_") && !server.has_backend_tls {
+        return Some("no effect without \"proxy_ssl\"".into());
+    }
     (name == "set_real_ip_from" && !server.has_proxy_protocol)
         .then(|| "no effect without \"listen ... proxy_protocol\"".into())
 }

@@ -7,7 +7,7 @@ use super::directive::{self, Context, Directive, Words};
 pub(super) const FOREIGN: &str = "this directive belongs to http or stream; gatepost serves mail";
 
 /// Directives of nginx's other modules that turn up in mail configurations.
-const FOREIGN_NAMES: [&str; 54] = [
+const FOREIGN_NAMES: [&str; 52] = [
     "access_log",
     "add_header",
     "alias",
@@ -45,8 +45,6 @@ const FOREIGN_NAMES: [&str; 54] = [
     "proxy_read_timeout",
     "proxy_send_timeout",
     "proxy_set_header",
-    "proxy_ssl",
-    "proxy_ssl_verify",
     "real_ip_header",
     "return",
     "rewrite",

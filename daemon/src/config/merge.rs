@@ -49,6 +49,7 @@ impl Merged {
             protocol: engine.protocol(),
             name: engine.name.clone(),
             has_tls: engine.tls.is_some(),
+            has_backend_tls: engine.proxy_ssl.config.is_some(),
             has_proxy_protocol: self.listens.iter().any(|(listener, ..)| listener.proxy_protocol),
         }
     }

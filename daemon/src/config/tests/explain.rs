@@ -112,6 +112,11 @@ fn what_does_nothing_is_a_remark() {
             "# set_real_ip_from ::1; # /nginx.conf:1: no effect without \"listen ... proxy_protocol\"",
         ),
         ("ssl_verify_depth 2;", "depth", "# ssl_verify_depth 2; # /nginx.conf:1: no effect without TLS"),
+        (
+            "proxy_ssl_name mx;",
+            "name mx",
+            "# proxy_ssl_name mx; # /nginx.conf:1: no effect without \"proxy_ssl\"",
+        ),
     ] {
         assert_eq!(lines(&explained(&in_server(directives)), part), [expected], "{directives}");
     }
