@@ -1,6 +1,7 @@
 //! `listen` (spec/config.md section 10.1).
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use gatepost_protocol::config::Protocol;
 
@@ -161,27 +162,24 @@ fn parameter(word: &str, block: &mut ListenBlock) -> Result<(), String> {
     Ok(())
 }
 
-/// `on`, `off` or `[IDLE]:[INTERVAL]:[COUNT]` with at least one of the three.
+/// `on`, `off` or `[IDLE]:[INTERVAL]:[COUNT]`. Zeros, and what is left away, leave the system's values; one of the three
+/// must be there.
 fn keepalive(value: &str) -> Option<Keepalive> {
     match value {
         "on" => return Some(Keepalive::On { idle: None, interval: None, probes: None }),
         "off" => return Some(Keepalive::Off),
         _ => {}
     }
-    let parts: Vec<&str> = value.split(':').collect();
-    let [idle, interval, probes] = parts[..] else { return None };
-    if parts.concat().is_empty() {
+    let mut parts = value.splitn(3, ':');
+    let mut part = || parts.next().filter(|part| !part.is_empty()).unwrap_or("0");
+    let idle = value::time_s(part())?;
+    let interval = value::time_s(part())?;
+    let probes = value::number(part()).and_then(|probes| u32::try_from(probes).ok())?;
+    if idle.is_zero() && interval.is_zero() && probes == 0 {
         return None;
     }
-    let time = |text: &str| match text {
-        "" => Some(None),
-        _ => value::time_s(text).map(Some),
-    };
-    let probes = match probes {
-        "" => None,
-        _ => Some(value::number(probes).and_then(|probes| u32::try_from(probes).ok())?),
-    };
-    Some(Keepalive::On { idle: time(idle)?, interval: time(interval)?, probes })
+    let time = |time: Duration| (!time.is_zero()).then_some(time);
+    Some(Keepalive::On { idle: time(idle), interval: time(interval), probes: (probes > 0).then_some(probes) })
 }
 
 /// The protocol that a well-known port stands for. A range counts by its first port.
