@@ -125,7 +125,7 @@ impl Page<'_> {
                 own.map(Line::written).collect::<Vec<_>>()
             };
             let mut lines = of(&server.statements);
-            if lines.is_empty() {
+            if lines.is_empty() && !is_replaced(name, server) {
                 lines = of(mail);
             }
             match name {
@@ -174,6 +174,11 @@ impl Page<'_> {
         };
         debug_assert!(outcome.is_ok(), "a string takes all");
     }
+}
+
+/// Whether a server's other directives keep it from having this one of `mail`: stand-ins are those of one auth server.
+fn is_replaced(name: &str, server: &WrittenServer) -> bool {
+    name == "auth_http_backup" && server.statements.iter().any(|statement| statement.name == "auth_http")
 }
 
 /// Why a directive does nothing in a server, if so.

@@ -158,6 +158,14 @@ fn the_innermost_level_is_shown_with_its_line() {
 }
 
 #[test]
+fn stand_ins_go_with_their_auth_server() {
+    let text = "events { } mail { auth_http 127.0.0.1; auth_http_backup 127.0.0.2;
+        server { listen 143; }
+        server { listen 110; auth_http 127.0.0.3; } }";
+    assert_eq!(lines(&explained(text), "auth_http_backup"), ["auth_http_backup 127.0.0.2; # /nginx.conf:1"]);
+}
+
+#[test]
 fn only_what_is_accepted_is_explained() {
     assert_eq!(read("foo;").report.explain(), None);
     assert_eq!(read("mail { }").report.explain(), None);
