@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "panicking is how a test fails")]
 
+mod configuration;
 mod normal;
 mod observe;
 mod transcript;
@@ -50,6 +51,11 @@ fn every_named_difference_is_a_row() {
             let is_row = page.lines().any(|line| line.starts_with(&format!("| {area} |")));
             assert!(is_row, "{:?}: docs/differences.md has no row {area:?}", transcript.name);
         }
+    }
+    for case in configuration::cases() {
+        let Some(area) = case.differs else { continue };
+        let is_row = page.lines().any(|line| line.starts_with(&format!("| {area} |")));
+        assert!(is_row, "{:?}: docs/differences.md has no row {area:?}", case.name);
     }
 }
 
