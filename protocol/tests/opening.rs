@@ -130,6 +130,36 @@ fn an_smtp_client_is_looked_up_before_the_greeting() {
 }
 
 #[test]
+fn a_lookup_lasts_no_longer_than_timeout() {
+    let listener = resolving(0);
+    let server = Server { timeout: 4 * SECOND, ..(*listener.server).clone() };
+    let listener = Listener { server: std::sync::Arc::new(server), ..listener };
+    let dialogue = "
+        ! resolve 192.0.2.7
+        > sleep 3
+        > sleep 1
+        ! cancel
+        ! log LookupFailed(Address(TimedOut)) while in resolving client address
+        S: 220 mx.example ESMTP ready
+    ";
+    check(&listener, dialogue);
+}
+
+#[test]
+fn a_client_that_leaves_cancels_its_lookup() {
+    check(
+        &resolving(0),
+        "
+        ! resolve 192.0.2.7
+        > eof client
+        ! cancel
+        ! close client
+        ! finish
+        ",
+    );
+}
+
+#[test]
 fn who_cannot_be_looked_up_has_no_name_for_now() {
     let origin = Origin { peer: ClientAddr::Unix, ..origin() };
     let mut driver = Driver::open_from(&resolving(0), &origin);

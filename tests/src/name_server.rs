@@ -1,6 +1,9 @@
-//! A mock name server: UDP, answers PTR and A from a table, anything else with "no such name".
+//! A mock name server: answers PTR and A from a table, anything else with "no such name"; by UDP, and by TCP where it
+//! says so.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 /// A running mock name server. It serves until the test program ends.
@@ -21,6 +24,41 @@ impl NameServer {
             }
         });
         Self { address }
+    }
+
+    /// As [`start`](Self::start), but answers do not fit datagrams: they come by TCP alone.
+    pub fn start_with_tcp(address: SocketAddr, reverse: &'static str, forward: Forward) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut length = [0; 2];
+                stream.read_exact(&mut length).unwrap();
+                let mut query = vec![0; u16::from_be_bytes(length).into()];
+                stream.read_exact(&mut query).unwrap();
+                let answer = answer(&query, reverse, forward);
+                let length = u16::try_from(answer.len()).unwrap().to_be_bytes();
+                stream.write_all(&[&length, &answer[..]].concat()).unwrap();
+            }
+        });
+        let socket = UdpSocket::bind(address).unwrap();
+        thread::spawn(move || {
+            let mut buffer = [0; 512];
+            while let Ok((length, peer)) = socket.recv_from(&mut buffer) {
+                let mut truncated = buffer[..length].to_vec();
+                truncated[2] |= 0x82;
+                let _ = socket.send_to(&truncated, peer);
+            }
+        });
+        Self { address }
+    }
+
+    /// Hears queries and answers none; each is told of.
+    pub fn start_silent(address: SocketAddr) -> (Self, Receiver<()>) {
+        let socket = UdpSocket::bind(address).unwrap();
+        let (tell, told) = channel();
+        thread::spawn(move || while socket.recv_from(&mut [0; 512]).is_ok() && tell.send(()).is_ok() {});
+        (Self { address }, told)
     }
 
     /// Where it listens.

@@ -92,7 +92,8 @@ pub(super) fn start_mail(core: &mut Core, now: Instant) -> Phase {
     match core.log_context.client.ip() {
         Some(address) => {
             core.stage = Stage::ResolvingAddress;
-            let limit = core.server.resolver_timeout.saturating_mul(2);
+            // A client that has waited for `timeout` is greeted rather than lost.
+            let limit = core.server.resolver_timeout.saturating_mul(2).min(core.server.timeout);
             core.start(Action::Resolve(address), Timer::Lookup, now, limit);
             Phase::Lookup
         }

@@ -79,6 +79,51 @@ on_both! {
         setup.proxy.await_log("\"client.example.test\" could not be resolved (3: Host not found) while in resolving client hostname");
     }
 
+    fn truncated_answers_are_asked_for_by_tcp(program: Program) {
+        let server = NameServer::start_with_tcp(Loopback::new().port(5353), "client.example.test", Forward::Missing);
+        let setup = Plan::new(Protocol::Smtp).directives(&format!("xclient off; resolver {};", server.address())).start(program);
+        assert_eq!(client_host(&setup), "[UNAVAILABLE]");
+        setup.proxy.await_log("\"client.example.test\" could not be resolved (3: Host not found) while in resolving client hostname");
+    }
+
+    fn a_name_server_that_is_away_is_passed_over(program: Program) {
+        let host = Loopback::new();
+        let server = NameServer::start(host.port(5353), "client.example.test", Forward::Missing);
+        let directives = format!("xclient off; resolver {} {};", host.port(5354), server.address());
+        let setup = Plan::new(Protocol::Smtp).directives(&directives).start(program);
+        assert_eq!(client_host(&setup), "[UNAVAILABLE]");
+        setup.proxy.await_log("\"client.example.test\" could not be resolved (3: Host not found) while in resolving client hostname");
+    }
+
+    fn names_that_could_be_lines_are_refused(program: Program) {
+        let server = NameServer::start(Loopback::new().port(5353), "mx.example\r\nX: y", Forward::Missing);
+        let setup = Plan::new(Protocol::Smtp).directives(&format!("xclient off; resolver {};", server.address())).start(program);
+        assert_eq!(client_host(&setup), "[TEMPUNAVAIL]");
+        setup.proxy.await_log("IP resolved to invalid host name \"mx.example\\x0D\\x0Ax: y\" while in resolving client address");
+    }
+
+    fn silent_name_servers_end_with_the_timeout(program: Program) {
+        let (server, _queries) = NameServer::start_silent(Loopback::new().port(5353));
+        let directives = format!("xclient off; resolver {}; resolver_timeout 300ms;", server.address());
+        let setup = Plan::new(Protocol::Smtp).directives(&directives).start(program);
+        assert_eq!(client_host(&setup), "[TEMPUNAVAIL]");
+        setup.proxy.await_log("IP could not be resolved (110: Operation timed out) while in resolving client address");
+    }
+
+    fn a_client_that_leaves_cancels_its_lookup(program: Program) {
+        let (server, queries) = NameServer::start_silent(Loopback::new().port(5353));
+        let directives = format!("resolver {}; resolver_timeout 2s;", server.address());
+        let setup = Plan::new(Protocol::Smtp).directives(&directives).start(program);
+        let client = setup.connect();
+        queries.recv_timeout(gatepost_tests::PATIENCE).unwrap();
+        drop(client);
+        let mut patient = setup.connect();
+        patient.expect("220 mx.example.test ESMTP ready");
+        // Only the lookup of the client that stayed has had the time to fail.
+        let log = setup.proxy.await_log("IP could not be resolved (110: Operation timed out)");
+        assert_eq!(log.matches("could not be resolved").count(), 1, "{log}");
+    }
+
     fn speaking_before_the_delayed_greeting(program: Program) {
         let setup = Plan::new(Protocol::Smtp).directives("smtp_greeting_delay 500ms;").start(program);
         let mut patient = setup.connect();
