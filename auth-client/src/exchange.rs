@@ -19,6 +19,7 @@ pub struct Exchange {
     /// Whether only the answer can supply the password for the backend.
     needs_password: bool,
     keepalive: bool,
+    host_names: bool,
     state: State,
     /// Whether the server has sent anything.
     is_answered: bool,
@@ -44,6 +45,7 @@ impl Exchange {
             request: bytes,
             needs_password: request.protocol != Protocol::Smtp && request.credentials.password().is_none(),
             keepalive: settings.keepalive(),
+            host_names: settings.host_names(),
             state: State::Head(Box::default()),
             is_answered: false,
         }
@@ -115,7 +117,7 @@ impl Exchange {
             body.on_bytes(rest);
             self.state = State::Body { body, persistent: self.keepalive && offered && !head.close };
         }
-        head.into_reply(self.needs_password)
+        head.into_reply(self.needs_password, self.host_names)
     }
 }
 

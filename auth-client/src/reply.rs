@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use gatepost_protocol::auth::{Accepted, AuthFailure, AuthReply, BackendAddr, Refusal};
+use gatepost_protocol::auth::{Accepted, AuthFailure, AuthReply, BackendAddr, Refusal, Target};
 use gatepost_protocol::config::ProxySsl;
 use gatepost_protocol::secret::Secret;
 
@@ -84,7 +84,7 @@ impl Head {
     }
 
     /// Judges the complete head, in the order of section 5.
-    pub(crate) fn into_reply(self, needs_password: bool) -> Result<AuthReply, AuthFailure> {
+    pub(crate) fn into_reply(self, needs_password: bool, host_names: bool) -> Result<AuthReply, AuthFailure> {
         if let Some(text) = self.status.failure {
             let login = self.login.filter(|login| !login.damaged).map(|login| login.value.expose().to_vec());
             return Ok(AuthReply::Refused(Refusal { text, code: self.code, wait: self.wait, login }));
@@ -100,17 +100,17 @@ impl Head {
         if self.status.wait {
             return Ok(AuthReply::Wait(self.wait.unwrap_or_default()));
         }
-        self.into_accepted(needs_password).map(AuthReply::Accepted)
+        self.into_accepted(needs_password, host_names).map(AuthReply::Accepted)
     }
 
-    fn into_accepted(self, needs_password: bool) -> Result<Accepted, AuthFailure> {
+    fn into_accepted(self, needs_password: bool, host_names: bool) -> Result<Accepted, AuthFailure> {
         let (Some(server), Some(port)) = (filled(self.server), filled(self.port)) else {
             return Err(AuthFailure::NoServerOrPort);
         };
         if needs_password && self.password.is_none() {
             return Err(AuthFailure::NoPassword);
         }
-        let backend = backend(server, port)?;
+        let backend = backend(server, port, host_names)?;
         let ssl = self.ssl.map(ssl).transpose()?;
         if [&self.login, &self.password].into_iter().flatten().any(|text| text.damaged) {
             return Err(AuthFailure::InvalidCredentials);
@@ -194,14 +194,21 @@ fn seconds(value: &[u8]) -> Option<Duration> {
     body::decimal(value).map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT))
 }
 
-/// An IPv4 or IPv6 address, the latter also in brackets, without a zone; and a port from 1 to 65535.
-fn backend(server: Vec<u8>, port: Vec<u8>) -> Result<BackendAddr, AuthFailure> {
-    let Some((ip, server)) = address(&server) else { return Err(AuthFailure::InvalidServer(server)) };
+/// An IPv4 or IPv6 address, the latter also in brackets, without a zone, or with `host_names` a name; and a port from
+/// 1 to 65535.
+fn backend(server: Vec<u8>, port: Vec<u8>, host_names: bool) -> Result<BackendAddr, AuthFailure> {
+    let Some((host, server)) = host(&server, host_names) else {
+        return Err(AuthFailure::InvalidServer(server));
+    };
     let number = body::decimal(&port).and_then(|port| u16::try_from(port).ok()).filter(|&port| port != 0);
     let (Some(number), Ok(port)) = (number, str::from_utf8(&port)) else {
         return Err(AuthFailure::InvalidPort(port));
     };
-    Ok(BackendAddr { address: SocketAddr::new(ip, number), name: format!("{server}:{port}").into() })
+    let target = match host {
+        Host::Ip(ip) => Target::Address(SocketAddr::new(ip, number)),
+        Host::Name(host) => Target::Name { host: host.into(), port: number },
+    };
+    Ok(BackendAddr { target, name: format!("{server}:{port}").into() })
 }
 
 /// The words of `proxy_ssl`, in any case as there. Nothing else will do, or a login could go out in clear by a typing error.
@@ -211,13 +218,32 @@ fn ssl(value: Vec<u8>) -> Result<ProxySsl, AuthFailure> {
     known.map(|(_, ssl)| *ssl).ok_or(AuthFailure::InvalidServerSsl(value))
 }
 
-fn address(server: &[u8]) -> Option<(IpAddr, &str)> {
+enum Host<'a> {
+    Ip(IpAddr),
+    Name(&'a str),
+}
+
+/// The host, and the whole text.
+fn host(server: &[u8], host_names: bool) -> Option<(Host<'_>, &str)> {
     let text = str::from_utf8(server).ok()?;
-    let ip = match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(inner) => IpAddr::V6(inner.parse().ok()?),
-        None => text.parse().ok()?,
+    let host = match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(inner) => Host::Ip(IpAddr::V6(inner.parse().ok()?)),
+        None => match text.parse() {
+            Ok(ip) => Host::Ip(ip),
+            Err(_) if host_names && is_host_name(text) => Host::Name(text),
+            Err(_) => return None,
+        },
     };
-    Some((ip, text))
+    Some((host, text))
+}
+
+/// A name by RFC 1123 section 2.1, with `_` besides. One that ends in a number would be a misspelt address.
+fn is_host_name(text: &str) -> bool {
+    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(is_name_byte);
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    let mut labels = text.rsplit('.');
+    text.len() <= 253 && labels.clone().all(is_label) && labels.next().is_some_and(|last| !is_number(last))
 }
 
 /// `ddd` or `ddd d.d.d` (RFC 3463 section 2) of a failure. Anything else would be no failure reply to the client,

@@ -12,6 +12,7 @@ pub struct Settings {
     headers: Vec<(Box<str>, Box<str>)>,
     keepalive: bool,
     client_certificate: bool,
+    host_names: bool,
 }
 
 /// Why a value cannot be part of a request. The texts are for the operator.
@@ -56,6 +57,7 @@ impl Settings {
             headers: Vec::new(),
             keepalive: false,
             client_certificate: false,
+            host_names: false,
         })
     }
 
@@ -85,6 +87,13 @@ impl Settings {
         self
     }
 
+    /// Accepts host names in `Auth-Server`: somebody can look them up (`resolver`).
+    #[must_use]
+    pub fn with_host_names(mut self, host_names: bool) -> Self {
+        self.host_names = host_names;
+        self
+    }
+
     /// The request target, with its leading `/`.
     pub fn uri(&self) -> &str {
         &self.uri
@@ -105,6 +114,11 @@ impl Settings {
         self.keepalive
     }
 
+    /// Whether `Auth-Server` may be a host name.
+    pub fn host_names(&self) -> bool {
+        self.host_names
+    }
+
     /// Whether the client's certificate is sent along.
     pub fn client_certificate(&self) -> bool {
         self.client_certificate
@@ -121,6 +135,7 @@ impl fmt::Debug for Settings {
             .field("headers", &names)
             .field("keepalive", &self.keepalive)
             .field("client_certificate", &self.client_certificate)
+            .field("host_names", &self.host_names)
             .finish()
     }
 }

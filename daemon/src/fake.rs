@@ -244,6 +244,7 @@ pub(crate) fn inlet(log: &Log, keepalive: bool, resolver: Option<Rc<Resolver>>) 
             settings: settings.with_keepalive(keepalive),
             addresses: vec![Peer::Unix("/auth".into())],
         })),
+        binds: Rc::new([]),
         resolver,
         log: log.clone(),
     })

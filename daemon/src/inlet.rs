@@ -21,6 +21,8 @@ pub(crate) struct Inlet {
     pub(crate) listen: Box<str>,
     /// `auth_http`.
     pub(crate) auth: Rc<AuthServer>,
+    /// All sockets that the worker listens on: no backend is there.
+    pub(crate) binds: Rc<[Bind]>,
     /// `resolver`.
     pub(crate) resolver: Option<Rc<Resolver>>,
     /// The effective `error_log` list.

@@ -70,7 +70,7 @@ impl Plan {
     fn with_logs(config: Config, mut logs: Logs) -> Result<Self, String> {
         let Config { main, binds } = config;
         let log = logs.open(&main.error_log)?;
-        let mut servers = Servers { logs, known: Vec::new() };
+        let mut servers = Servers { logs, binds: binds.as_slice().into(), known: Vec::new() };
         let inlets = binds.into_iter().map(|bind| servers.inlets(bind)).collect::<Result<_, _>>()?;
         Ok(Self {
             log,
@@ -136,6 +136,7 @@ impl Logs {
 /// What the `listen`s of one server share.
 struct Servers {
     logs: Logs,
+    binds: Rc<[Bind]>,
     known: Vec<(Arc<MailServer>, Shared)>,
 }
 
@@ -155,7 +156,8 @@ impl Servers {
     fn inlet(&mut self, listen: &Listen) -> Result<Rc<Inlet>, String> {
         let Shared { log, auth, resolver } = self.shared(&listen.server)?;
         let (listener, listen) = (listen.listener.clone(), listen.text.clone());
-        Ok(Rc::new(Inlet { listener, listen, auth, resolver, log }))
+        let binds = Rc::clone(&self.binds);
+        Ok(Rc::new(Inlet { listener, listen, auth, binds, resolver, log }))
     }
 
     fn shared(&mut self, server: &Arc<MailServer>) -> Result<Shared, String> {

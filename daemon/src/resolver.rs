@@ -1,4 +1,4 @@
-//! Looking up the name of an SMTP client: sockets for the lookups of `gatepost_protocol::dns`.
+//! Looking up the name of an SMTP client and the addresses of a backend: sockets for the lookups of `gatepost_protocol::dns`.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use gatepost_protocol::action::{DnsError, LookupFailure};
-use gatepost_protocol::dns::{self, Next, Query, Transport};
+use gatepost_protocol::dns::{self, Goal, Lookup, Next, Query, Transport};
 
 use crate::deadline::Deadline;
 use crate::inlet::Inlet;
@@ -44,7 +44,28 @@ pub(crate) async fn client_name<R: Runtime>(
     };
     let timeout = inlet.listener.server.resolver_timeout;
     let now = worker.runtime.now();
-    let mut lookup = resolver.memory.borrow_mut().lookup(client, timeout, worker.entropy(), now);
+    let lookup = resolver.memory.borrow_mut().lookup(client, timeout, worker.entropy(), now);
+    run(worker, resolver, lookup).await
+}
+
+/// All addresses of a name, one or more. Dropping the future cancels the lookup.
+pub(crate) async fn addresses<R: Runtime>(
+    worker: &Worker<R>,
+    inlet: &Inlet,
+    name: &str,
+) -> Result<Vec<IpAddr>, DnsError> {
+    let resolver = inlet.resolver.as_ref().ok_or(DnsError::NotFound)?;
+    let timeout = inlet.listener.server.resolver_timeout;
+    let now = worker.runtime.now();
+    let lookup = resolver.memory.borrow_mut().addresses(name, timeout, worker.entropy(), now);
+    run(worker, resolver, lookup).await
+}
+
+async fn run<R: Runtime, G: Goal>(
+    worker: &Worker<R>,
+    resolver: &Resolver,
+    mut lookup: Lookup<G>,
+) -> G::Outcome {
     let mut conversation = None;
     let mut deadline = Deadline::new(&worker.deadlines);
     loop {

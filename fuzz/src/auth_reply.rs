@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gatepost_auth_client::{Exchange, Settings};
 use gatepost_protocol::address::ClientAddr;
-use gatepost_protocol::auth::{AuthFailure, AuthReply, AuthRequest, Credentials};
+use gatepost_protocol::auth::{AuthFailure, AuthReply, AuthRequest, Credentials, Target};
 use gatepost_protocol::config::Protocol;
 use gatepost_protocol::secret::Secret;
 
@@ -25,7 +25,8 @@ pub fn auth_reply(data: &[u8]) {
         Ok(AuthReply::Accepted(accepted)) => {
             let needs_password = choice & 0b110 == 0b100;
             assert!(!needs_password || accepted.password.is_some());
-            assert_ne!(accepted.backend.address.port(), 0);
+            let Target::Address(address) = accepted.backend.target else { panic!("nobody looks up names") };
+            assert_ne!(address.port(), 0);
             let forbidden = |text: &[u8]| text.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
             assert!(!accepted.login.is_some_and(|login| forbidden(&login)));
             assert!(!accepted.password.is_some_and(|password| forbidden(password.expose())));

@@ -245,7 +245,7 @@ impl Run {
                 self.ledger.is_accepted = true;
                 let password = (kind != b'=' || needs_password).then(|| Secret::from(PASSWORD));
                 let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 143));
-                let backend = BackendAddr { address, name: "127.0.0.1:143".into() };
+                let backend = BackendAddr { target: address.into(), name: "127.0.0.1:143".into() };
                 Ok(AuthReply::Accepted(Accepted { backend, ssl: None, login, password }))
             }
         }

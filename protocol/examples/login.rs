@@ -7,6 +7,7 @@
 #[path = "../tests/support/server.rs"]
 mod server;
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use gatepost_protocol::action::{Action, Completion, Output, Side};
@@ -112,7 +113,8 @@ fn log_in(dialogue: &Dialogue, origin: &Origin, now: Instant, input: &mut Vec<u8
     }
     assert!(matches!(asked, Some(Action::Authenticate(_))), "{asked:?}");
     drop(asked);
-    let backend = BackendAddr { address: ([192, 0, 2, 2], 143).into(), name: "192.0.2.2:143".into() };
+    let address = SocketAddr::from(([192, 0, 2, 2], 143));
+    let backend = BackendAddr { target: address.into(), name: "192.0.2.2:143".into() };
     let accepted = Accepted { backend, ssl: None, login: None, password: None };
     let asked = caller.complete(Completion::Auth(Ok(AuthReply::Accepted(accepted))));
     assert!(matches!(asked, Some(Action::Connect(_))), "{asked:?}");

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::BytesMut;
 
-use crate::auth::{AuthFailure, AuthReply, AuthRequest};
+use crate::auth::{AuthFailure, AuthReply, AuthRequest, Target};
 use crate::event::{Event, Stage};
 
 /// One of the two legs of a proxied connection.
@@ -59,10 +59,11 @@ pub enum Action {
     /// Ask the auth server. Answer with [`Completion::Auth`].
     Authenticate(Box<AuthRequest>),
     /// Look up the client's name (PTR, confirmed by A or AAAA). Answer with [`Completion::Resolved`]. The caller limits
-    /// each of the two lookups to `resolver_timeout`; the session gives up after twice that.
+    /// each of the two lookups to `resolver_timeout`; the session gives up after twice that, or after `timeout`.
     Resolve(IpAddr),
-    /// Open the backend leg. Answer with [`Completion::Connected`].
-    Connect(SocketAddr),
+    /// Open the backend leg. Answer with [`Completion::Connected`]. A name is to be looked up, and its addresses are to
+    /// be tried in turn; the session limits the time that all of it takes.
+    Connect(Target),
     /// Give up the operation under way; its completion must not be delivered any more.
     Cancel,
     /// The login is complete: call `Session::into_relay`. No action follows this one.
@@ -105,6 +106,14 @@ pub enum ConnectFailure {
     Refused(Errno),
     /// The worker has no free connection slot; the number is its `worker_connections`.
     NoSlots(usize),
+    /// This one of a name's addresses could not be connected.
+    AddressFailed(SocketAddr, Errno),
+    /// This one of a name's addresses took longer than its share of the time.
+    AddressTimedOut(SocketAddr),
+    /// The name could not be looked up.
+    Unresolved(DnsError),
+    /// The proxy listens on this address itself: the session would be its own client, and so on without end.
+    OwnAddress(SocketAddr),
 }
 
 /// Why the client's name is not known (spec/protocols.md section 8.3).

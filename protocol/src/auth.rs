@@ -135,13 +135,33 @@ pub struct Accepted {
     pub password: Option<Secret>,
 }
 
-/// A backend, as the auth server named it. More forms (names, several candidates) will join.
+/// A backend, as the auth server named it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackendAddr {
     /// Where to connect.
-    pub address: SocketAddr,
+    pub target: Target,
     /// `Auth-Server:Auth-Port` as received, for the log.
     pub name: Box<str>,
+}
+
+/// Where a backend is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// At this address.
+    Address(SocketAddr),
+    /// At the addresses of a name, each of which is as good.
+    Name {
+        /// Letters, digits, `-`, `_` and dots between them.
+        host: Box<str>,
+        /// The port at each address.
+        port: u16,
+    },
+}
+
+impl From<SocketAddr> for Target {
+    fn from(address: SocketAddr) -> Self {
+        Self::Address(address)
+    }
 }
 
 /// A refused login.

@@ -60,7 +60,7 @@ pub struct Server {
     pub proxy_timeout: Duration,
     /// `resolver_timeout`; the lookup itself happens if `resolve` is set.
     pub resolver_timeout: Duration,
-    /// Whether a `resolver` is configured (SMTP looks up the client's name).
+    /// Whether a `resolver` is configured, and SMTP looks up the client's name.
     pub resolve: bool,
     /// `max_errors`: the session closes at this many client errors.
     pub max_errors: u32,

@@ -109,8 +109,8 @@
 //!         match action {
 //!             Action::Authenticate(request) => {
 //!                 assert_eq!(request.credentials.login(), b"alice");
-//!                 let address = "10.0.0.5:110".parse()?;
-//!                 let backend = BackendAddr { address, name: "10.0.0.5:110".into() };
+//!                 let address: std::net::SocketAddr = "10.0.0.5:110".parse()?;
+//!                 let backend = BackendAddr { target: address.into(), name: "10.0.0.5:110".into() };
 //!                 let reply = Accepted { backend, ssl: None, login: None, password: None };
 //!                 completion = Some(Completion::Auth(Ok(AuthReply::Accepted(reply))));
 //!             }

@@ -329,7 +329,7 @@ fn tls_that_is_not_configured_is_not_done_without() {
 }
 
 fn accepted(ssl: Option<ProxySsl>) -> Accepted {
-    let address = ([127, 0, 0, 1], 1100).into();
-    let backend = BackendAddr { address, name: "127.0.0.1:1100".into() };
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1100));
+    let backend = BackendAddr { target: address.into(), name: "127.0.0.1:1100".into() };
     Accepted { backend, ssl, login: None, password: None }
 }

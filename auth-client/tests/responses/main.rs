@@ -7,6 +7,7 @@ mod connections;
 mod grammar;
 mod outcomes;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gatepost_auth_client::{Exchange, Settings};
@@ -30,8 +31,8 @@ fn cram_md5() -> Credentials {
     }
 }
 
-fn exchange(protocol: Protocol, credentials: Credentials, keepalive: bool) -> Exchange {
-    let request = AuthRequest {
+fn request(protocol: Protocol, credentials: Credentials) -> AuthRequest {
+    AuthRequest {
         credentials: Arc::new(credentials),
         protocol,
         attempt: 1,
@@ -39,7 +40,11 @@ fn exchange(protocol: Protocol, credentials: Credentials, keepalive: bool) -> Ex
         client_host: None,
         proxy: None,
         tls: None,
-    };
+    }
+}
+
+fn exchange(protocol: Protocol, credentials: Credentials, keepalive: bool) -> Exchange {
+    let request = request(protocol, credentials);
     Exchange::new(&request, &Settings::new("localhost", "/").unwrap().with_keepalive(keepalive))
 }
 
@@ -81,7 +86,7 @@ fn outcome(response: &str) -> Outcome {
 }
 
 fn backend(address: &str, name: &str) -> BackendAddr {
-    BackendAddr { address: address.parse().unwrap(), name: name.into() }
+    BackendAddr { target: address.parse::<SocketAddr>().unwrap().into(), name: name.into() }
 }
 
 fn accepted() -> Outcome {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use gatepost_protocol::auth::{Accepted, AuthFailure, AuthReply, Credentials, Refusal};
-use gatepost_protocol::config::Protocol;
-use gatepost_protocol::config::ProxySsl;
+use gatepost_auth_client::{Exchange, Settings};
+use gatepost_protocol::auth::{Accepted, AuthFailure, AuthReply, Credentials, Refusal, Target};
+use gatepost_protocol::config::{Protocol, ProxySsl};
 use gatepost_protocol::secret::Secret;
 
-use crate::{OK, Outcome, accepted, backend, cram_md5, exchange, outcome, outcome_of, plain};
+use crate::{OK, Outcome, accepted, backend, cram_md5, exchange, outcome, outcome_of, plain, request};
 
 /// The outcome of header lines behind `HTTP/1.0 200 OK`, each with LF in the table for CR LF on the wire.
 #[track_caller]
@@ -188,6 +188,50 @@ fn no_backend() {
     for port in ["0", "65536", "-1", "+1", "1x", "imap", "1 1", "99999999999999999999999"] {
         let failure = AuthFailure::InvalidPort(port.as_bytes().to_vec());
         assert_eq!(outcome("Auth-Server: ::1", &format!("Auth-Port: {port}")), Err(failure));
+    }
+}
+
+#[test]
+fn host_names_where_they_can_be_looked_up() {
+    let named = |server: &str| {
+        let settings = Settings::new("h", "/").unwrap().with_host_names(true);
+        let request = request(Protocol::Pop3, plain());
+        let response = format!("Auth-Status: OK\r\nAuth-Server: {server}\r\nAuth-Port: 0110\r\n\r\n");
+        match outcome_of(|| Exchange::new(&request, &settings), response.as_bytes()) {
+            Ok(AuthReply::Accepted(accepted)) => Ok((accepted.backend.target, accepted.backend.name)),
+            outcome => Err(outcome),
+        }
+    };
+    for host in
+        ["mx", "mx.example", "Mx-1.Example", "a_b.example", "1and1.example", "10.example", &"x".repeat(63)]
+    {
+        let target = Target::Name { host: host.into(), port: 110 };
+        assert_eq!(named(host), Ok((target, format!("{host}:0110").into())), "{host:?}");
+    }
+    for address in ["192.0.2.1", "::1", "[::1]"] {
+        assert!(matches!(named(address), Ok((Target::Address(_), _))), "{address:?}");
+    }
+    let too_long = format!("{}x", "long.".repeat(51));
+    for wrong in [
+        "mx.",
+        ".mx",
+        "a..b",
+        "1.2.3",
+        "1.2.3.4.5",
+        "256.1.1.1",
+        "127.1",
+        "mx:110",
+        "mx/x",
+        "unix:/run/s",
+        "[mx]",
+        "fe80::1%eth0",
+        "m\u{fc}x.example",
+        "mx example",
+        &"x".repeat(64),
+        &too_long,
+    ] {
+        let failure = AuthFailure::InvalidServer(wrong.as_bytes().to_vec());
+        assert_eq!(named(wrong), Err(Err(failure)), "{wrong:?}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which sockets are bound, and whose clients come in through them (spec/config.md section 10.1, wildcard sharing).
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::Listen;
 use crate::listener::Options;
@@ -58,6 +58,25 @@ impl Bind {
             })
         };
         exact().or_else(|| self.listens.iter().find(wildcard)).unwrap_or(&self.listens[0])
+    }
+
+    /// Whether who connects to `target` from this machine comes in here. `local` is an address that a client reached
+    /// this machine by; whether a wildcard's socket has an address besides is known of that one, of those configured
+    /// and of loopback ones.
+    pub(crate) fn is_reached_by(&self, target: SocketAddr, local: Option<IpAddr>) -> bool {
+        let Some(own) = inet(&self.address) else { return false };
+        let ip = match target.ip().to_canonical() {
+            // What the system makes of it.
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+        };
+        let is_configured =
+            || self.listens.iter().filter_map(|listen| inet(&listen.address)).any(|own| own.ip() == ip);
+        let is_here =
+            || ip.is_loopback() || local.is_some_and(|local| local.to_canonical() == ip) || is_configured();
+        let covers = || self.covers(&Peer::Inet(SocketAddr::new(ip, target.port())));
+        own.port() == target.port() && (own.ip().to_canonical() == ip || (covers() && is_here()))
     }
 
     /// Whether this socket gets the clients of an address of its port that is not its own.

@@ -216,7 +216,8 @@ fn auth_server(layer: &Layer) -> Option<AuthServer> {
         .settings
         .clone()
         .with_keepalive(layer.auth_http_keepalive.unwrap_or(false))
-        .with_client_certificate(layer.auth_http_pass_client_cert.unwrap_or(false));
+        .with_client_certificate(layer.auth_http_pass_client_cert.unwrap_or(false))
+        .with_host_names(matches!(layer.resolver, Some(Some(_))));
     for (name, value) in &layer.auth_http_header {
         // Checked when it was read.
         settings.add_header(name, value).ok()?;

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use gatepost_protocol::action::{Action, Completion, Output, Side};
+use gatepost_protocol::address::ClientAddr;
 use gatepost_protocol::event::{LogContext, Stage};
 use gatepost_protocol::relay::{Relay, Traffic};
 use gatepost_protocol::session::{Session, SocketFailure};
@@ -25,6 +26,9 @@ pub(super) trait Engine: Unpin + 'static {
     fn poll_deadline(&self) -> Option<Instant>;
     fn input_limit(&self, side: Side) -> usize;
     fn log_context(&self) -> &LogContext;
+
+    /// The address that the client connected to, for a login.
+    fn local(&self) -> ClientAddr;
     fn stage(&self) -> Stage;
     /// What a relay has passed on.
     fn traffic(&self) -> Traffic;
@@ -92,6 +96,10 @@ impl Engine for Session {
         Traffic::default()
     }
 
+    fn local(&self) -> ClientAddr {
+        self.local()
+    }
+
     fn into_relay(self, now: Instant, out: &mut Output) -> Option<Relay> {
         Some(self.into_relay(now, out))
     }
@@ -154,6 +162,11 @@ impl Engine for Relay {
 
     fn traffic(&self) -> Traffic {
         self.traffic()
+    }
+
+    /// A relay connects to nobody.
+    fn local(&self) -> ClientAddr {
+        ClientAddr::Unix
     }
 
     fn into_relay(self, _now: Instant, _out: &mut Output) -> Option<Relay> {

@@ -6,6 +6,7 @@
 //! Reads go into the worker's buffer, writes are tried at once and only the unsent tail is kept: an idle session
 //! holds no buffer. A fault in a session ends that session alone.
 
+mod backend;
 mod engine;
 mod fault;
 mod leg;

@@ -2,20 +2,20 @@
 //!
 //! Each operation is a future of its own, dropped when the session cancels it or ends.
 
-use std::future::{Future, poll_fn};
-use std::net::{IpAddr, SocketAddr};
+use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Instant;
 
-use gatepost_protocol::action::{Completion, ConnectFailure};
-use gatepost_protocol::auth::AuthRequest;
+use gatepost_protocol::action::Completion;
+use gatepost_protocol::address::ClientAddr;
+use gatepost_protocol::auth::{AuthRequest, Target};
 
-use super::leg::Leg;
-use super::pump::errno_of;
+use super::backend;
 use crate::auth;
 use crate::inlet::Inlet;
-use crate::runtime::{Peer, Runtime, Stream};
+use crate::runtime::Runtime;
 use crate::worker::Worker;
 
 /// An operation under way.
@@ -27,8 +27,8 @@ pub(super) enum Outcome<S> {
     Completed(Completion),
     /// The auth server has been asked.
     Answered(Box<auth::Answer>),
-    /// The backend leg is open.
-    Opened(Leg<S>),
+    /// The backend leg is open, or will not be.
+    Connected(backend::Connected<S>),
 }
 
 pub(super) fn authenticate<R: Runtime>(
@@ -57,22 +57,13 @@ pub(super) fn resolve<R: Runtime>(
     })
 }
 
-pub(super) fn connect<R: Runtime>(worker: &Rc<Worker<R>>, address: SocketAddr) -> Operation<R> {
-    let worker = Rc::clone(worker);
-    Box::pin(async move {
-        match open(&worker, address).await {
-            Ok(leg) => Outcome::Opened(leg),
-            Err(failure) => Outcome::Completed(Completion::Connected(Err(failure))),
-        }
-    })
-}
-
-async fn open<R: Runtime>(worker: &Worker<R>, address: SocketAddr) -> Result<Leg<R::Stream>, ConnectFailure> {
-    let slot = worker.slots.take().map_err(ConnectFailure::NoSlots)?;
-    worker.count_connection();
-    let failed = |error| ConnectFailure::Immediate(errno_of(&error));
-    let mut stream = worker.runtime.connect(&Peer::Inet(address)).map_err(failed)?;
-    let connected = poll_fn(|cx| stream.poll_connected(cx)).await;
-    connected.map_err(|error| ConnectFailure::Refused(errno_of(&error)))?;
-    Ok(Leg::new(stream, slot))
+pub(super) fn connect<R: Runtime>(
+    worker: &Rc<Worker<R>>,
+    inlet: &Rc<Inlet>,
+    target: Target,
+    local: ClientAddr,
+    now: Instant,
+) -> Operation<R> {
+    let (worker, inlet) = (Rc::clone(worker), Rc::clone(inlet));
+    Box::pin(async move { Outcome::Connected(backend::connect(&worker, &inlet, target, local, now).await) })
 }

@@ -273,9 +273,11 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
                 self.log_auth_time(answer.time);
                 Completion::Auth(answer.outcome)
             }
-            Outcome::Opened(leg) => {
-                self.backend = Some(leg);
-                Completion::Connected(Ok(()))
+            Outcome::Connected(connected) => {
+                for failure in connected.passed_over {
+                    self.log(&Event::ConnectFailed(failure), Some(Stage::Connecting));
+                }
+                Completion::Connected(connected.outcome.map(|leg| self.backend = Some(leg)))
             }
         };
         self.trace(|_| trace::completion(&completion));
@@ -294,8 +296,10 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
             Action::Resolve(address) => {
                 self.operation = Some(super::operation::resolve(&self.worker, &self.inlet, address));
             }
-            Action::Connect(address) => {
-                self.operation = Some(super::operation::connect(&self.worker, address));
+            Action::Connect(target) => {
+                let local = self.engine.local();
+                self.operation =
+                    Some(super::operation::connect(&self.worker, &self.inlet, target, local, now));
             }
             Action::Cancel => self.operation = None,
             Action::Shutdown(side) => {

@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -104,6 +105,10 @@ impl<const IS_LOGIN: bool> Engine for Script<IS_LOGIN> {
 
     fn traffic(&self) -> Traffic {
         Traffic::default()
+    }
+
+    fn local(&self) -> ClientAddr {
+        ClientAddr::Unix
     }
 
     fn into_relay(self, _now: Instant, _out: &mut Output) -> Option<Relay> {
@@ -312,13 +317,13 @@ fn the_deadline_moves_with_the_engine() {
 fn a_refused_backend_is_told_and_slots_are_limited() {
     let mut bench = Bench::<true>::new();
     bench.pump.backend = None;
-    let address = "192.0.2.1:110".parse().expect("an address");
-    bench.pump.engine.actions.push_back(Action::Connect(address));
+    let address = "192.0.2.1:110".parse::<SocketAddr>().expect("an address");
+    bench.pump.engine.actions.push_back(Action::Connect(address.into()));
     bench.client.bring(b"x");
     assert!(bench.poll().is_pending());
     assert_eq!(bench.pump.engine.told, ["Connected(Err(Immediate(Errno(5))))"]);
     let _slots: Vec<_> = std::iter::from_fn(|| bench.worker.slots.take().ok()).collect();
-    bench.pump.engine.actions.push_back(Action::Connect(address));
+    bench.pump.engine.actions.push_back(Action::Connect(address.into()));
     bench.client.bring(b"x");
     assert!(bench.poll().is_pending());
     assert_eq!(bench.pump.engine.told[1..], ["Connected(Err(NoSlots(10)))"]);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use gatepost_protocol::action::{Action, Completion, Side};
 use gatepost_protocol::address::ClientAddr;
-use gatepost_protocol::auth::AuthReply;
+use gatepost_protocol::auth::{AuthReply, Target};
 use gatepost_protocol::event::{Event, Level, LogContext, Stage};
 
 use super::engine::Engine;
@@ -79,7 +79,8 @@ pub(super) fn action(action: &Action, engine: &impl Engine) -> String {
     match action {
         Action::Authenticate(request) => format!("ask the auth server, login attempt {}", request.attempt),
         Action::Resolve(address) => format!("look up the name of {address}"),
-        Action::Connect(address) => format!("connect to {address}"),
+        Action::Connect(Target::Address(address)) => format!("connect to {address}"),
+        Action::Connect(Target::Name { .. }) => "look up the backend's name and connect".into(),
         Action::Cancel => "give up what is under way".into(),
         Action::Relay => "the login is complete".into(),
         Action::Shutdown(side) => format!("end what is sent to the {}", name(*side)),

@@ -119,6 +119,10 @@ pub(crate) fn level(event: &Event) -> Level {
         Event::ConnectFailed(failure) => match failure {
             ConnectFailure::Immediate(errno) => connect_level(*errno),
             ConnectFailure::Refused(errno) => socket_level(Side::Backend, *errno),
+            ConnectFailure::AddressFailed(_, errno) => connect_level(*errno),
+            ConnectFailure::AddressTimedOut(_)
+            | ConnectFailure::Unresolved(_)
+            | ConnectFailure::OwnAddress(_) => Level::Error,
             ConnectFailure::NoSlots(_) => Level::Alert,
         },
         Event::AuthFailed(failure) => auth_level(failure),
@@ -250,6 +254,20 @@ fn connect_message(failure: &ConnectFailure, context: &LogContext) -> String {
         }
         ConnectFailure::Refused(errno) => format!("connect() failed {}", errno_text(errno.0)),
         ConnectFailure::NoSlots(limit) => no_slots(*limit),
+        ConnectFailure::AddressFailed(address, errno) => {
+            format!("connect() to {address} failed {}", errno_text(errno.0))
+        }
+        ConnectFailure::AddressTimedOut(address) => {
+            format!("connect() to {address} failed {}", errno_text(libc::ETIMEDOUT))
+        }
+        ConnectFailure::Unresolved(error) => {
+            let upstream = context.upstream.as_deref().unwrap_or_default();
+            let host = upstream.rsplit_once(':').map_or(upstream, |(host, _)| host);
+            format!("{} could not be resolved {}", quoted(host.as_bytes()), dns_text(*error))
+        }
+        ConnectFailure::OwnAddress(address) => {
+            format!("upstream address {address} is one that this proxy listens on")
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::action::DnsError;
 
 /// A question whose answer can be remembered.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Question {
+pub enum Question {
     /// Which name does this address have?
     Name(IpAddr),
     /// Which IPv4 addresses does this name have?
@@ -19,7 +19,7 @@ pub(super) enum Question {
 
 /// What name servers said to a [`Question`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub enum Answer {
     /// The name, lower-cased; any bytes.
     Name(Vec<u8>),
     /// All addresses.

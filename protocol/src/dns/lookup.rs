@@ -1,38 +1,36 @@
-//! One lookup: the PTR record of an address, then the address records of that name.
+//! One lookup: questions to name servers, one after the other, until its goal is reached.
 
 use std::fmt;
 use std::hash::Hasher;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use domain::base::iana::Rtype;
 
 use super::Resolver;
 use super::cache::{Answer, Question};
+use super::goal::{ClientName, Goal, Turn};
 use super::message::{self, Reading, Records, WireName};
-use crate::action::{DnsError, LookupFailure};
+use crate::action::DnsError;
 
-/// The lookup of one client's name. See the [module](super) for how to run it.
-///
-/// Only the family of the client's own address is asked for: no other record could confirm the name.
-pub struct Lookup {
-    client: IpAddr,
+/// One lookup, of a client's name or of what its [`Goal`] says. See the [module](super) for how to run it.
+pub struct Lookup<G: Goal = ClientName> {
+    goal: G,
     timeout: Duration,
     entropy: [u8; 16],
     /// Queries made so far: no two have the same id by other than chance.
     made: u32,
-    state: State,
+    state: State<G::Outcome>,
 }
 
 /// What a [`Lookup`] wants next.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum Next<T> {
     /// Send this query, and forget the one before. Told once per query.
     Ask(Query),
     /// Wait for input, until then.
     Wait(Instant),
-    /// The lookup is over: the confirmed name, lower-cased, or why there is none.
-    Done(Result<Box<str>, LookupFailure>),
+    /// The lookup is over.
+    Done(T),
 }
 
 /// A query to a name server.
@@ -55,13 +53,13 @@ pub enum Transport {
     Tcp,
 }
 
-enum State {
+enum State<T> {
     /// A question is being asked.
     Asking(Box<Asking>),
-    Done(Result<Box<str>, LookupFailure>),
+    Done(T),
 }
 
-/// One of the two steps.
+/// One of the steps.
 struct Asking {
     question: Question,
     /// When the step as a whole has taken too long.
@@ -85,29 +83,31 @@ struct Asking {
     input: Vec<u8>,
 }
 
-impl Lookup {
+impl<G: Goal> Lookup<G> {
+    /// Begins with the first turn of a goal.
     pub(super) fn new(
+        goal: G,
+        first: Turn<G::Outcome>,
         resolver: &mut Resolver,
-        client: IpAddr,
         timeout: Duration,
         entropy: [u8; 16],
         now: Instant,
     ) -> Self {
-        // A client of a dual-stack listener: its records are those of the IPv4 address.
-        let client = client.to_canonical();
-        let mut lookup =
-            Self { client, timeout, entropy, made: 0, state: State::Done(Err(LookupFailure::Mismatch)) };
-        match WireName::reverse_from_addr(client) {
-            Ok(name) => lookup.begin(Question::Name(client), name, resolver, now),
-            Err(_) => lookup.state = State::Done(Err(LookupFailure::Address(DnsError::Format))),
-        }
+        let state = match first {
+            Turn::Done(outcome) => State::Done(outcome),
+            Turn::Ask { question, name, .. } => {
+                State::Asking(Box::new(Asking::new(question, name, now + timeout)))
+            }
+        };
+        let mut lookup = Self { goal, timeout, entropy, made: 0, state };
+        lookup.begin(resolver, now);
         lookup
     }
 
     /// What to do next. After [`Next::Done`] it stays so.
-    pub fn poll(&mut self) -> Next {
+    pub fn poll(&mut self) -> Next<G::Outcome> {
         match &mut self.state {
-            State::Done(result) => Next::Done(result.clone()),
+            State::Done(outcome) => Next::Done(outcome.clone()),
             State::Asking(asking) if asking.is_told => Next::Wait(asking.deadline),
             State::Asking(asking) => {
                 asking.is_told = true;
@@ -190,29 +190,14 @@ impl Lookup {
     }
 
     /// Begins a step, which may be over at once if its answer is remembered.
-    fn begin(&mut self, question: Question, name: WireName, resolver: &mut Resolver, now: Instant) {
-        let remembered = resolver.cache.find(&question, now).cloned();
-        let end = now + self.timeout;
-        self.state = State::Asking(Box::new(Asking {
-            question,
-            end,
-            name,
-            aliases: 0,
-            time: Duration::MAX,
-            failures: 0,
-            server: 0,
-            transport: Transport::Udp,
-            query: Vec::new(),
-            is_told: true,
-            deadline: end,
-            input: Vec::new(),
-        }));
-        match remembered {
+    fn begin(&mut self, resolver: &mut Resolver, now: Instant) {
+        let State::Asking(asking) = &mut self.state else {
+            return;
+        };
+        match resolver.cache.find(&asking.question, now).cloned() {
             Some(answer) => self.conclude(answer, resolver, now),
             None => {
-                if let State::Asking(asking) = &mut self.state {
-                    asking.server = resolver.take_turn();
-                }
+                asking.server = resolver.take_turn();
                 self.ask(Transport::Udp, resolver, now);
             }
         }
@@ -264,41 +249,17 @@ impl Lookup {
 
     /// Goes on with what the answer to the present step means.
     fn conclude(&mut self, answer: Answer, resolver: &mut Resolver, now: Instant) {
-        let State::Asking(asking) = &mut self.state else {
+        let State::Asking(asking) = &self.state else {
             return;
         };
-        let result = match (&asking.question, answer) {
-            (Question::Name(_), Answer::Name(name)) => match host_name(&name) {
-                Some((name, wire)) => return self.confirm(name, wire, resolver, now),
-                None => Err(LookupFailure::InvalidName(name)),
-            },
-            (Question::Name(_), Answer::Failed(error)) => Err(LookupFailure::Address(error)),
-            (Question::Ipv4(name) | Question::Ipv6(name), Answer::Addresses(addresses)) => {
-                if addresses.contains(&self.client) { Ok(name.clone()) } else { Err(LookupFailure::Mismatch) }
+        match self.goal.on_answer(&asking.question, answer, &resolver.settings) {
+            Turn::Done(outcome) => self.state = State::Done(outcome),
+            Turn::Ask { question, name, limit } => {
+                let end = now + self.timeout.min(limit);
+                self.state = State::Asking(Box::new(Asking::new(question, name, end)));
+                self.begin(resolver, now);
             }
-            (Question::Ipv4(name) | Question::Ipv6(name), Answer::Failed(error)) => {
-                Err(LookupFailure::Name(name.clone(), error))
-            }
-            // Answers are made by the type of the question.
-            (Question::Name(_), Answer::Addresses(_)) => Err(LookupFailure::Address(DnsError::Format)),
-            (Question::Ipv4(name) | Question::Ipv6(name), Answer::Name(_)) => {
-                Err(LookupFailure::Name(name.clone(), DnsError::Format))
-            }
-        };
-        self.state = State::Done(result);
-    }
-
-    /// The second step: does the name lead back to the client?
-    fn confirm(&mut self, name: Box<str>, wire: WireName, resolver: &mut Resolver, now: Instant) {
-        let question = match self.client {
-            IpAddr::V4(_) if resolver.settings.ipv4 => Question::Ipv4(name),
-            IpAddr::V6(_) if resolver.settings.ipv6 => Question::Ipv6(name),
-            IpAddr::V4(_) | IpAddr::V6(_) => {
-                self.state = State::Done(Err(LookupFailure::Mismatch));
-                return;
-            }
-        };
-        self.begin(question, wire, resolver, now);
+        }
     }
 
     /// 16 bits that nobody can foretell without the entropy.
@@ -311,27 +272,37 @@ impl Lookup {
     }
 }
 
-impl fmt::Debug for Lookup {
+impl Asking {
+    fn new(question: Question, name: WireName, end: Instant) -> Self {
+        Self {
+            question,
+            end,
+            name,
+            aliases: 0,
+            time: Duration::MAX,
+            failures: 0,
+            server: 0,
+            transport: Transport::Udp,
+            query: Vec::new(),
+            is_told: true,
+            deadline: end,
+            input: Vec::new(),
+        }
+    }
+}
+
+impl<G: Goal + fmt::Debug> fmt::Debug for Lookup<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Ids and what they are made from stay out of sight.
         f.debug_struct("Lookup")
-            .field("client", &self.client)
+            .field("goal", &self.goal)
             .field("queries", &self.made)
             .finish_non_exhaustive()
     }
 }
 
-/// The name as text and in wire form, if it may stand in a header line: `[A-Za-z0-9.-]` only, and not empty.
-fn host_name(name: &[u8]) -> Option<(Box<str>, WireName)> {
-    if name.is_empty() || !name.iter().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(byte)) {
-        return None;
-    }
-    let text = std::str::from_utf8(name).ok()?;
-    Some((text.into(), WireName::vec_from_str(text).ok()?))
-}
-
 /// How long one server is waited for.
-const TRY_TIME: Duration = Duration::from_secs(5);
+pub(super) const TRY_TIME: Duration = Duration::from_secs(5);
 /// How long it is remembered that there is no answer.
 const FAILURE_TIME: Duration = Duration::from_secs(30);
 /// CNAME records followed in one step.

@@ -7,7 +7,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use crate::action::{Action, ConnectFailure, Side};
-use crate::auth::{Accepted, AuthFailure, Credentials};
+use crate::auth::{Accepted, AuthFailure, Credentials, Target};
 use crate::config::{Protocol, ProxyProtocol, ProxySsl};
 use crate::deadline::Timer;
 use crate::event::{Event, Stage};
@@ -49,9 +49,9 @@ impl Connecting {
         let password = accepted.password.or_else(|| credentials.password().cloned());
         login::set_login(&login, core);
         let ssl = accepted.ssl.unwrap_or(core.server.proxy_ssl.mode);
-        let tls = core.server.proxy_ssl.config.clone().filter(|_| ssl != ProxySsl::Off).map(|config| {
-            let address = ServerName::IpAddress(accepted.backend.address.ip().into());
-            TlsTarget { config, name: core.server.proxy_ssl.name.clone().unwrap_or(address) }
+        let tls = core.server.proxy_ssl.config.clone().filter(|_| ssl != ProxySsl::Off).and_then(|config| {
+            let name = core.server.proxy_ssl.name.clone().or_else(|| name_of(&accepted.backend.target))?;
+            Some(TlsTarget { config, name })
         });
         core.log_context.upstream = Some(accepted.backend.name);
         if ssl != ProxySsl::Off && tls.is_none() {
@@ -62,7 +62,7 @@ impl Connecting {
         }
         core.stage = Stage::Connecting;
         let limit = core.server.timeout;
-        core.start(Action::Connect(accepted.backend.address), Timer::Backend, now, limit);
+        core.start(Action::Connect(accepted.backend.target), Timer::Backend, now, limit);
         let client = core.log_context.client;
         let client_host = core.client_host.clone().unwrap_or_default();
         let starttls = ssl == ProxySsl::StartTls;
@@ -100,6 +100,14 @@ impl Connecting {
         }
         core.stage = Stage::ReadingResponse;
         Phase::LoggingIn(login)
+    }
+}
+
+/// What a backend's certificate must be for, where nothing else is configured.
+fn name_of(target: &Target) -> Option<ServerName<'static>> {
+    match target {
+        Target::Address(address) => Some(ServerName::IpAddress(address.ip().into())),
+        Target::Name { host, .. } => ServerName::try_from(host.to_string()).ok(),
     }
 }
 

@@ -32,7 +32,7 @@ use self::core::Core;
 use self::opening::ProxyHeader;
 use self::phase::Phase;
 use crate::action::{Action, Completion, Errno, Output, Side};
-use crate::address::Origin;
+use crate::address::{ClientAddr, Origin};
 use crate::config::Listener;
 use crate::deadline::Timer;
 use crate::event::{Event, LogContext, Stage};
@@ -199,6 +199,11 @@ impl Session {
     /// What the session is doing, in the words of the log.
     pub fn stage(&self) -> Stage {
         self.core.stage
+    }
+
+    /// The address that the client connected to.
+    pub fn local(&self) -> ClientAddr {
+        self.core.local
     }
 
     /// What log lines show beside the event.

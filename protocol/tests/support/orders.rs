@@ -1,10 +1,11 @@
 //! What a transcript says behind `>`, and behind `!`.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use gatepost_protocol::action::{Action, Completion, ConnectFailure, DnsError, Errno, LookupFailure, Side};
 use gatepost_protocol::auth::{
-    Accepted, AuthFailure, AuthReply, AuthRequest, BackendAddr, Credentials, Refusal,
+    Accepted, AuthFailure, AuthReply, AuthRequest, BackendAddr, Credentials, Refusal, Target,
 };
 use gatepost_protocol::event::Event;
 use gatepost_protocol::secret::Secret;
@@ -48,10 +49,21 @@ fn accepted(argument: &str) -> Accepted {
     let mut words = argument.split(' ');
     let name = words.next().unwrap_or_default();
     Accepted {
-        backend: BackendAddr { address: name.parse().expect("an address"), name: name.into() },
+        backend: BackendAddr { target: target(name), name: name.into() },
         ssl: None,
         login: words.next().map(Into::into),
         password: words.next().map(|password| Secret::from(password.as_bytes())),
+    }
+}
+
+/// An address and port, or a name and port.
+fn target(text: &str) -> Target {
+    match text.parse::<SocketAddr>() {
+        Ok(address) => address.into(),
+        Err(_) => {
+            let (host, port) = text.split_once(':').expect("a port");
+            Target::Name { host: host.into(), port: port.parse().expect("a port") }
+        }
     }
 }
 
@@ -80,7 +92,8 @@ pub(super) fn describe(action: &Action) -> Option<String> {
     Some(match action {
         Action::Authenticate(request) => describe_request(request),
         Action::Resolve(address) => format!("resolve {address}"),
-        Action::Connect(address) => format!("connect {address}"),
+        Action::Connect(Target::Address(address)) => format!("connect {address}"),
+        Action::Connect(Target::Name { host, port }) => format!("connect {host}:{port}"),
         Action::Cancel => "cancel".to_owned(),
         Action::Relay => "relay".to_owned(),
         Action::Shutdown(side) => format!("shutdown {side:?}").to_lowercase(),

@@ -25,6 +25,7 @@ pub(crate) struct Plan {
     directives: String,
     main: &'static str,
     rule: Option<Rule>,
+    host: Loopback,
 }
 
 impl Plan {
@@ -37,7 +38,13 @@ impl Plan {
             directives: String::new(),
             main: "worker_processes 1;",
             rule: None,
+            host: Loopback::new(),
         }
+    }
+
+    /// The address of all that is started: the proxy is at port 1000, the backend at 2000, the auth server at 8080.
+    pub(crate) fn host(&self) -> Loopback {
+        self.host
     }
 
     pub(crate) fn behaviour(mut self, behaviour: Behaviour) -> Self {
@@ -74,7 +81,7 @@ impl Plan {
 
     /// Starts everything.
     pub(crate) fn start(self, program: Program) -> Setup {
-        let host = Loopback::new();
+        let host = self.host;
         let backend = Backend::start(self.protocol, host.port(2000), self.behaviour);
         let address = backend.address();
         let rule = self.rule.unwrap_or_else(|| Box::new(|_, backend| AuthAnswer::accept(backend)));

@@ -215,6 +215,42 @@ fn the_local_address_selects_the_listen() {
 }
 
 #[test]
+fn what_comes_back_to_the_proxy_itself() {
+    let config = |listens: &str| good(&in_mail(&format!("server {{ protocol imap; {listens} }}")));
+    let is_own = |listens: &str, target: &str, local: &str| {
+        let (target, local) = (target.parse().expect("an address"), local.parse().ok());
+        config(listens).binds.iter().any(|bind| bind.is_reached_by(target, local))
+    };
+    for (listens, target, local, expected) in [
+        // The same address, in whatever spelling, and another port or address of the machine.
+        ("listen 192.0.2.1:9;", "192.0.2.1:9", "", true),
+        ("listen 192.0.2.1:9;", "[::ffff:192.0.2.1]:9", "", true),
+        ("listen 192.0.2.1:9;", "192.0.2.1:10", "192.0.2.1", false),
+        ("listen 192.0.2.1:9;", "127.0.0.1:9", "192.0.2.1", false),
+        ("listen 127.0.0.1:9;", "0.0.0.0:9", "", true),
+        ("listen [::1]:9;", "[::]:9", "", true),
+        // A wildcard has all addresses of the machine, and nobody else's.
+        ("listen 9;", "127.0.0.1:9", "", true),
+        ("listen 9;", "127.1.2.3:9", "", true),
+        ("listen 9;", "0.0.0.0:9", "", true),
+        ("listen 9;", "192.0.2.1:9", "192.0.2.1", true),
+        ("listen 9;", "192.0.2.1:9", "::ffff:192.0.2.1", true),
+        ("listen 9;", "192.0.2.2:9", "192.0.2.1", false),
+        ("listen 9; listen 192.0.2.2:9;", "192.0.2.2:9", "192.0.2.1", true),
+        ("listen 9;", "127.0.0.1:10", "127.0.0.1", false),
+        ("listen 9;", "[::1]:9", "", false),
+        ("listen [::]:9;", "127.0.0.1:9", "", false),
+        ("listen [::]:9;", "[::1]:9", "", true),
+        ("listen [::]:9;", "[2001:db8::1]:9", "2001:db8::1", true),
+        ("listen [::]:9 ipv6only=off;", "127.0.0.1:9", "", true),
+        ("listen [::]:9 ipv6only=off;", "192.0.2.1:9", "::ffff:192.0.2.1", true),
+        ("listen unix:/s;", "127.0.0.1:9", "127.0.0.1", false),
+    ] {
+        assert_eq!(is_own(listens, target, local), expected, "{listens} {target} {local}");
+    }
+}
+
+#[test]
 fn old_directives_act_on_all_listens_of_a_server() {
     let text = in_server("so_keepalive on; listen 9 so_keepalive=off;");
     let keepalive: Vec<_> = good(&text).binds.iter().map(|bind| bind.options.keepalive).collect();

@@ -186,7 +186,10 @@ fn only_so_many_records_are_looked_at() {
 #[test]
 fn debug_shows_no_ids() {
     let run = Run::new(settings(1), CLIENT);
-    assert_eq!(format!("{:?}", run.lookup), "Lookup { client: 192.0.2.25, queries: 1, .. }");
+    assert_eq!(
+        format!("{:?}", run.lookup),
+        "Lookup { goal: ClientName { client: 192.0.2.25 }, queries: 1, .. }"
+    );
 }
 
 proptest! {

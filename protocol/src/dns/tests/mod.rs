@@ -1,5 +1,6 @@
 //! Whole lookups against scripted name servers.
 
+mod addresses;
 mod hostile;
 
 use domain::base::iana::{Class, Rcode, Rtype};
@@ -20,9 +21,9 @@ fn settings(servers: usize) -> Settings {
 }
 
 /// A lookup with its resolver and its clock.
-struct Run {
+struct Run<G: Goal = ClientName> {
     resolver: Resolver,
-    lookup: Lookup,
+    lookup: Lookup<G>,
     now: Instant,
 }
 
@@ -38,7 +39,12 @@ impl Run {
     fn again(&mut self, client: &str) {
         self.lookup = self.resolver.lookup(client.parse().unwrap(), TIMEOUT, [8; 16], self.now);
     }
+}
 
+impl<G: Goal> Run<G>
+where
+    G::Outcome: std::fmt::Debug,
+{
     fn query(&mut self) -> Query {
         let Next::Ask(query) = self.lookup.poll() else {
             panic!("no query");
@@ -64,9 +70,9 @@ impl Run {
         self.lookup.handle_deadline(&mut self.resolver, self.now);
     }
 
-    fn result(&mut self) -> Result<Box<str>, LookupFailure> {
+    fn result(&mut self) -> G::Outcome {
         match self.lookup.poll() {
-            Next::Done(result) => result,
+            Next::Done(outcome) => outcome,
             next @ (Next::Ask(_) | Next::Wait(_)) => panic!("{next:?}"),
         }
     }

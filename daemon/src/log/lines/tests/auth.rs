@@ -1,0 +1,110 @@
+//! Lines about the auth server.
+
+use super::*;
+
+#[test]
+fn lines_about_the_auth_server() {
+    let rows = [
+        (
+            AuthFailure::Connect(Errno(111)),
+            Level::Error,
+            "connect() to 127.0.0.1:9000 failed (111: Connection refused)",
+        ),
+        (
+            AuthFailure::Connect(Errno(2)),
+            Level::Crit,
+            "connect() to 127.0.0.1:9000 failed (2: No such file or directory)",
+        ),
+        (AuthFailure::Receive(Errno(111)), Level::Error, "recv() failed (111: Connection refused)"),
+        (AuthFailure::Send(Errno(32)), Level::Error, "send() failed (32: Broken pipe)"),
+        (
+            AuthFailure::TimedOut,
+            Level::Error,
+            "auth http server 127.0.0.1:9000 timed out (110: Connection timed out)",
+        ),
+        (
+            AuthFailure::ConnectTimedOut,
+            Level::Error,
+            "auth http server 127.0.0.1:9000 timed out (110: Connection timed out) in connect()",
+        ),
+        (
+            AuthFailure::SendTimedOut,
+            Level::Error,
+            "auth http server 127.0.0.1:9000 timed out (110: Connection timed out) in send()",
+        ),
+        (
+            AuthFailure::Connect(Errno(110)),
+            Level::Error,
+            "connect() to 127.0.0.1:9000 failed (110: Connection timed out)",
+        ),
+        (AuthFailure::Closed, Level::Error, "auth http server 127.0.0.1:9000 prematurely closed connection"),
+        (AuthFailure::InvalidResponse, Level::Error, "auth http server 127.0.0.1:9000 sent invalid response"),
+        (
+            AuthFailure::InvalidHeader,
+            Level::Error,
+            "auth http server 127.0.0.1:9000 sent invalid header in response",
+        ),
+        (AuthFailure::TooBig, Level::Error, "auth http server 127.0.0.1:9000 sent too big header"),
+        (AuthFailure::NoStatus, Level::Error, "auth http server 127.0.0.1:9000 did not send status"),
+        (AuthFailure::HttpStatus(500), Level::Error, "auth http server 127.0.0.1:9000 returned status 500"),
+        (
+            AuthFailure::NoServerOrPort,
+            Level::Error,
+            "auth http server 127.0.0.1:9000 did not send server or port",
+        ),
+        (AuthFailure::NoPassword, Level::Error, "auth http server 127.0.0.1:9000 did not send password"),
+        (
+            AuthFailure::InvalidServer(b"mx".to_vec()),
+            Level::Error,
+            "auth http server 127.0.0.1:9000 sent invalid server address:\"mx\"",
+        ),
+        (
+            AuthFailure::InvalidPort(b"0".to_vec()),
+            Level::Error,
+            "auth http server 127.0.0.1:9000 sent invalid server port:\"0\"",
+        ),
+        (
+            AuthFailure::InvalidServerSsl(b"yes".to_vec()),
+            Level::Error,
+            "auth http server 127.0.0.1:9000 sent invalid server ssl:\"yes\"",
+        ),
+        (
+            AuthFailure::NoBackendTls,
+            Level::Error,
+            "auth http server 127.0.0.1:9000 asked for SSL to upstream, for which no \"proxy_ssl\" is configured",
+        ),
+        (
+            AuthFailure::InvalidCredentials,
+            Level::Error,
+            "auth http server 127.0.0.1:9000 sent invalid credentials",
+        ),
+        (AuthFailure::TooManyWaits, Level::Error, "auth http server 127.0.0.1:9000 asked to wait too often"),
+        (AuthFailure::NoSlots(512), Level::Alert, "512 worker_connections are not enough"),
+    ];
+    for (failure, severity, message) in rows {
+        let event = Event::AuthFailed(failure);
+        let line = render(&event, Some(Stage::HttpAuth), &context(), PLACE);
+        assert_eq!(
+            line,
+            format!("{message} while in http auth state, client: 192.0.2.7, server: 0.0.0.0:143")
+        );
+        assert_eq!(level(&event), severity, "{line}");
+    }
+    let refused = Event::LoginRefused(b"Invalid login or password".to_vec());
+    check([(
+        refused,
+        Some(Stage::HttpAuth),
+        Level::Info,
+        "client login failed: \"Invalid login or password\" while in http auth state",
+    )]);
+}
+
+#[test]
+fn how_long_the_auth_server_took() {
+    let time = Duration::from_millis(12);
+    let expected = "auth http server 127.0.0.1:9000 took 0.012 s while in http auth state";
+    assert!(auth_time(time, &context(), PLACE).starts_with(expected));
+    assert_eq!(auth_time_level(time), Level::Debug);
+    assert_eq!(auth_time_level(Duration::from_millis(999)), Level::Debug);
+    assert_eq!(auth_time_level(Duration::from_secs(1)), Level::Info);
+}
