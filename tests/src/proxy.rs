@@ -136,6 +136,17 @@ impl Proxy {
         self.await_log_count(text, 1)
     }
 
+    /// Waits until another log, named from the folder, holds `text`.
+    #[track_caller]
+    pub fn await_log_at(&self, path: &str, text: &str) {
+        let read = || fs::read_to_string(self.folder.path().join(path)).unwrap_or_default();
+        let end = Instant::now() + PATIENCE;
+        while !read().contains(text) {
+            assert!(Instant::now() < end, "{path} never said {text:?}:\n{}", read());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Waits until the log holds `text` this many times, then returns the log.
     #[track_caller]
     pub fn await_log_count(&self, text: &str, count: usize) -> String {

@@ -8,6 +8,7 @@ mod backend_tls;
 mod certificates;
 mod command_line;
 mod faults;
+mod fixtures;
 mod hostile;
 mod login;
 mod logs;
