@@ -229,6 +229,8 @@ pub(crate) fn server() -> Server {
         pass_error_message: false,
         proxy_protocol: ProxyProtocol::Off,
         verify_client: None,
+        auth_failure: false,
+        session_log: false,
         proxy_ssl: gatepost_protocol::config::BackendTls::default(),
         real_ip_from: Vec::new(),
     }

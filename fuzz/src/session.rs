@@ -111,7 +111,7 @@ impl Run {
                 self.change(|stage, now, out| match stage {
                     Stage::Login(session) if is_again => session.handle_shutdown_timeout(out),
                     Stage::Login(session) => session.handle_shutdown(now, out),
-                    Stage::Relay(relay) => relay.handle_shutdown_timeout(),
+                    Stage::Relay(relay) => relay.handle_shutdown_timeout(now),
                     Stage::Between => {}
                 });
             }

@@ -49,6 +49,8 @@ pub(crate) fn listener(protocol: Protocol, letters: &[u8]) -> Listener {
             (false, false) => ProxyProtocol::Off,
         },
         verify_client: None,
+        auth_failure: has(b'f'),
+        session_log: has(b'g'),
         proxy_ssl: gatepost_protocol::config::BackendTls::default(),
         real_ip_from: vec![Network::Inet { address: [0, 0, 0, 0].into(), prefix: 0 }],
     };

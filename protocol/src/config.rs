@@ -76,6 +76,10 @@ pub struct Server {
     pub verify_client: Option<ClientVerification>,
     /// `proxy_pass_error_message`.
     pub pass_error_message: bool,
+    /// `proxy_auth_failure`: a backend's refusal of the credentials is told as a failed login.
+    pub auth_failure: bool,
+    /// `proxy_session_log`: the end of a session tells bytes and time.
+    pub session_log: bool,
     /// `proxy_ssl` and what goes with it.
     pub proxy_ssl: BackendTls,
     /// `proxy_protocol`: the header sent to backends.

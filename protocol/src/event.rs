@@ -1,7 +1,10 @@
 //! Facts for the log and the metrics. The daemon renders them in nginx's words (spec/auth-http-and-ops.md section 10).
 
+use std::time::Duration;
+
 use crate::action::{ConnectFailure, Errno, LookupFailure, Side};
 use crate::auth::AuthFailure;
+use crate::relay::Traffic;
 use crate::transport::PeerFault;
 
 /// Severity, in `error_log`'s words; the most severe first.
@@ -80,11 +83,12 @@ pub enum Event {
     BackendClosed,
     /// A backend reply does not fit `proxy_buffer`.
     BackendReplyTooLong(Vec<u8>),
-    /// The backend said what it should not; `passed` where the client sees it (`proxy_pass_error_message`).
+    /// The backend said what it should not; `passed` where the client gets to know (`proxy_pass_error_message`,
+    /// `proxy_auth_failure`).
     BackendRefused {
         /// The reply, without the final CRLF.
         text: Vec<u8>,
-        /// Whether it went to the client, which makes it info instead of error.
+        /// Whether the client gets to know, which makes it info instead of error.
         passed: bool,
     },
     /// `proxy_smtp_auth` and no password is known.
@@ -100,10 +104,21 @@ pub enum Event {
     NoStartTls,
     /// The relay begins.
     LoggedIn,
-    /// The relay ended by end of file or read error.
+    /// The relay ended.
     Done,
+    /// The same with `proxy_session_log`.
+    DoneWith(Summary),
     /// `worker_shutdown_timeout` ended the session.
     ShutdownTimedOut,
+}
+
+/// What a session was, told at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// What the relay passed on.
+    pub traffic: Traffic,
+    /// From the accepted connection to the end.
+    pub time: Duration,
 }
 
 /// What the session was doing, for ` while ACTION` in the log (spec/auth-http-and-ops.md section 10.4).

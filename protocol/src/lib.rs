@@ -81,6 +81,8 @@
 //!     starttls: StartTls::Off,
 //!     tls: None,
 //!     verify_client: None,
+//!     auth_failure: false,
+//!     session_log: false,
 //!     proxy_ssl: gatepost_protocol::config::BackendTls::default(),
 //!     pass_error_message: false,
 //!     proxy_protocol: ProxyProtocol::Off,

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use crate::action::{Action, Output, Side};
-use crate::event::{Event, LogContext, Stage};
+use crate::event::{Event, LogContext, Stage, Summary};
 use crate::queue::ActionQueue;
 use crate::session::SocketFailure;
 use crate::transport::Transport;
@@ -22,6 +22,8 @@ pub struct Relay {
     limits: IdleLimits,
     actions: ActionQueue,
     log_context: LogContext,
+    /// When the session began, where its end is to tell how long it was.
+    summary_since: Option<Instant>,
     is_over: bool,
 }
 
@@ -61,6 +63,7 @@ impl Relay {
         traffic: Traffic,
         limits: IdleLimits,
         log_context: LogContext,
+        summary_since: Option<Instant>,
         now: Instant,
     ) -> Self {
         Self {
@@ -70,6 +73,7 @@ impl Relay {
             limits,
             actions: ActionQueue::default(),
             log_context,
+            summary_since,
             is_over: false,
         }
     }
@@ -95,9 +99,9 @@ impl Relay {
         });
         if let Err(error) = outcome {
             self.actions.log(Event::TlsFailed(side, error.to_string().into()), Some(reading(side)));
-            self.end(None, out);
+            self.end(None, now, out);
         } else if from.transport.is_closed_by_peer() {
-            self.end_of_input(side, out);
+            self.end_of_input(side, now, out);
         }
     }
 
@@ -118,13 +122,12 @@ impl Relay {
         self.actions.begin_change();
         if !self.is_over {
             self.last_activity = now;
-            self.end_of_input(side, out);
+            self.end_of_input(side, now, out);
         }
     }
 
     /// Reading from or writing to this leg's socket failed; the leg is gone.
     pub fn handle_failure(&mut self, side: Side, failure: SocketFailure, now: Instant, out: &mut Output) {
-        let _ = now;
         self.actions.begin_change();
         if self.is_over {
             return;
@@ -137,7 +140,7 @@ impl Relay {
                 self.actions.log(Event::SendFailed(side, errno), Some(sending(side)));
             }
         }
-        self.end(Some(side), out);
+        self.end(Some(side), now, out);
     }
 
     /// `now` may have reached the deadline; harmless if it has not.
@@ -149,16 +152,16 @@ impl Relay {
         if !self.client.has_ended && !self.backend.has_ended {
             self.actions.log(Event::ClientTimedOut, Some(Stage::Proxying));
         }
-        self.end(None, out);
+        self.end(None, now, out);
     }
 
     /// The worker's patience ends (`worker_shutdown_timeout`): close.
-    pub fn handle_shutdown_timeout(&mut self) {
+    pub fn handle_shutdown_timeout(&mut self, now: Instant) {
         self.actions.begin_change();
         if !self.is_over {
             self.actions.log(Event::ShutdownTimedOut, Some(Stage::Proxying));
             // Closed without a word, as the peers' last bytes may be anywhere.
-            self.end(None, &mut Output::default());
+            self.end(None, now, &mut Output::default());
         }
     }
 
@@ -191,13 +194,13 @@ impl Relay {
     }
 
     /// One side sends no more; the first of the two ends only its own direction.
-    pub(crate) fn end_of_input(&mut self, side: Side, out: &mut Output) {
+    pub(crate) fn end_of_input(&mut self, side: Side, now: Instant, out: &mut Output) {
         if std::mem::replace(&mut self.leg(side).has_ended, true) {
             return;
         }
         let other = self.leg(side.other());
         if other.has_ended {
-            self.end(None, out);
+            self.end(None, now, out);
         } else {
             other.transport.close(out.side(side.other()));
             self.actions.push(Action::Shutdown(side.other()));
@@ -205,8 +208,10 @@ impl Relay {
     }
 
     /// Closes both legs; the one that failed without a word.
-    fn end(&mut self, failed: Option<Side>, out: &mut Output) {
-        self.actions.log(Event::Done, None);
+    fn end(&mut self, failed: Option<Side>, now: Instant, out: &mut Output) {
+        let time = self.summary_since.map(|start| now.saturating_duration_since(start));
+        let summary = time.map(|time| Summary { traffic: self.traffic(), time });
+        self.actions.log(summary.map_or(Event::Done, Event::DoneWith), None);
         for side in [Side::Client, Side::Backend] {
             if failed == Some(side) {
                 self.actions.push(Action::Abort(side));

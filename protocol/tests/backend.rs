@@ -5,7 +5,7 @@ mod support;
 use gatepost_protocol::action::{Action, Side};
 use gatepost_protocol::config::{ProxyProtocol, Server, StartTls};
 use support::Driver;
-use support::server::{imap, listener, pop3};
+use support::server::{imap, listener, pop3, smtp_with};
 use support::transcript::check;
 
 /// A backend that refuses the password, up to that refusal.
@@ -53,6 +53,98 @@ fn a_backend_refusal_can_be_passed_on_and_the_login_tried_again() {
     ";
     let server = Server { pass_error_message: true, ..pop3(StartTls::Off) };
     check(&listener(server), &[REFUSED_BY_BACKEND, rest].concat());
+}
+
+/// `proxy_auth_failure`: in our words, whatever the backend's are.
+#[test]
+fn a_backend_refusal_can_be_told_as_a_failed_login() {
+    let rest = "
+        ! log BackendRefused \"-ERR mailbox is locked\" passed=true
+        ! close backend
+        > sleep 2
+        S: -ERR invalid login or password
+        C: USER joe
+        S: +OK
+        C: PASS other
+        ! authenticate 2 plain joe other
+    ";
+    let server = Server { auth_failure: true, ..pop3(StartTls::Off) };
+    check(&listener(server), &[REFUSED_BY_BACKEND, rest].concat());
+    let server = Server { auth_failure: true, ..imap(StartTls::Off) };
+    check(
+        &listener(server),
+        "
+        S: * OK IMAP4 ready
+        C: a1 LOGIN joe secret
+        ! authenticate 1 plain joe secret
+        > accepted 127.0.0.1:1143
+        ! connect 127.0.0.1:1143
+        > connected
+        B: * OK [CAPABILITY IMAP4rev1 LITERAL+] ready
+        P: a1 LOGIN {3+}
+        P: joe {6+}
+        P: secret
+        B: a1 NO no such user
+        P: logout LOGOUT
+        ! log BackendRefused \"NO no such user\" passed=true
+        ! close backend
+        > sleep 2
+        S: a1 NO [AUTHENTICATIONFAILED] invalid login or password
+        ",
+    );
+    let mut server = smtp_with(StartTls::Off, false, |settings| settings.proxy_smtp_auth = true);
+    server.auth_failure = true;
+    check(
+        &listener(server),
+        "
+        S: 220 mx.example ESMTP ready
+        C: HELO laptop
+        S: 250 mx.example
+        C: AUTH PLAIN AGpvZQBzZWNyZXQ=
+        ! authenticate 1 plain joe secret, host [UNAVAILABLE]
+        > accepted 127.0.0.1:1025
+        ! connect 127.0.0.1:1025
+        > connected
+        B: 220 backend
+        P: EHLO mx.example
+        B: 250-backend
+        B: 250 XCLIENT
+        P: AUTH PLAIN AGpvZQBzZWNyZXQ=
+        ! log NoXclient { fatal: false } while reading response from upstream
+        B: 535 no
+        P: QUIT
+        ! log BackendRefused \"535 no\" passed=true
+        ! close backend
+        > sleep 2
+        S: 535 5.7.8 invalid login or password
+        ",
+    );
+}
+
+/// What says nothing of the credentials stays an error of ours.
+#[test]
+fn only_a_clean_refusal_is_told_as_a_failed_login() {
+    let server = Server { auth_failure: true, ..pop3(StartTls::Off) };
+    check(
+        &listener(server),
+        "
+        S: +OK POP3 ready
+        C: USER joe
+        S: +OK
+        C: PASS secret
+        ! authenticate 1 plain joe secret
+        > accepted 127.0.0.1:1100
+        ! connect 127.0.0.1:1100
+        > connected
+        B: -ERR try later
+        P: QUIT
+        S: -ERR internal server error
+        ! log BackendRefused \"-ERR try later\" passed=false
+        ! close client
+        ! close backend
+        ! finish
+        ",
+    );
 }
 
 #[test]

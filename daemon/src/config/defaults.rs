@@ -89,6 +89,8 @@ pub(super) const SERVER: &[(&str, Default)] = &[
     ("proxy_buffer", Is("4k")),
     ("proxy_timeout", Is("24h")),
     ("proxy_pass_error_message", Is("off")),
+    ("proxy_auth_failure", Is("off")),
+    ("proxy_session_log", Is("off")),
     ("proxy_protocol", Is("off")),
     ("proxy_smtp_auth", Is("off")),
     ("proxy_ssl", Is("off")),

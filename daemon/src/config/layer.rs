@@ -68,6 +68,8 @@ layer! {
         proxy_buffer: usize,
         proxy_timeout: Duration,
         proxy_pass_error_message: bool,
+        proxy_auth_failure: bool,
+        proxy_session_log: bool,
         proxy_smtp_auth: bool,
         proxy_protocol: ProxyProtocol,
         proxy_ssl: (ProxySsl, Place),

@@ -154,6 +154,8 @@ fn engine(
         starttls: starttls(layer),
         tls,
         verify_client,
+        auth_failure: layer.proxy_auth_failure.unwrap_or(false),
+        session_log: layer.proxy_session_log.unwrap_or(false),
         proxy_ssl,
         pass_error_message: layer.proxy_pass_error_message.unwrap_or(false),
         proxy_protocol: layer.proxy_protocol.unwrap_or(ProxyProtocol::Off),

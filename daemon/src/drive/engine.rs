@@ -133,9 +133,9 @@ impl Engine for Relay {
         self.handle_deadline(now, out);
     }
 
-    fn handle_phase(&mut self, phase: Phase, _now: Instant, _out: &mut Output) {
+    fn handle_phase(&mut self, phase: Phase, now: Instant, _out: &mut Output) {
         match phase {
-            Phase::Expired => self.handle_shutdown_timeout(),
+            Phase::Expired => self.handle_shutdown_timeout(now),
             Phase::Open | Phase::Draining => {}
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use gatepost_protocol::action::{ConnectFailure, DnsError, Errno, LookupFailure, Side};
 use gatepost_protocol::address::ClientAddr;
 use gatepost_protocol::auth::AuthFailure;
-use gatepost_protocol::event::{Event, Level, LogContext, Stage};
+use gatepost_protocol::event::{Event, Level, LogContext, Stage, Summary};
 use gatepost_protocol::transport::PeerFault;
 use nix::libc;
 
@@ -27,7 +27,14 @@ pub(crate) fn render(event: &Event, stage: Option<Stage>, context: &LogContext, 
     if *event == Event::Connected {
         return format!("client {} connected to {}", client_text(&context.client), place.listen);
     }
-    in_context(message(event, context, place), stage, context, place)
+    let mut line = in_context(message(event, context, place), stage, context, place);
+    if let Event::DoneWith(Summary { traffic, time }) = event {
+        let (from, to) = (traffic.from_client, traffic.to_client);
+        let (seconds, millis) = (time.as_secs(), time.subsec_millis());
+        // Behind all that log filters know.
+        line.push_str(&format!(", bytes from/to client: {from}/{to}, session time: {seconds}.{millis:03}"));
+    }
+    line
 }
 
 /// How long the auth server took, over all its addresses that were tried.
@@ -94,6 +101,7 @@ pub(crate) fn level(event: &Event) -> Level {
         | Event::BackendRefused { passed: true, .. }
         | Event::LoggedIn
         | Event::Done
+        | Event::DoneWith(_)
         | Event::ShutdownTimedOut => Level::Info,
         Event::NoXclient { fatal: false } => Level::Warn,
         Event::BrokenProxyHeader(header) if header.is_empty() => Level::Info,
@@ -241,7 +249,7 @@ fn message(event: &Event, context: &LogContext, place: Place<'_>) -> String {
         Event::NoPassword => "no password available".into(),
         Event::NoXclient { .. } => "upstream does not offer XCLIENT".into(),
         Event::LoggedIn => "client logged in".into(),
-        Event::Done => "proxied session done".into(),
+        Event::Done | Event::DoneWith(_) => "proxied session done".into(),
         Event::ShutdownTimedOut => "shutdown timeout".into(),
     }
 }

@@ -24,6 +24,7 @@ impl Driver {
             Traffic::default(),
             limits,
             log_context,
+            None,
             start,
         );
         Self { relay, start }
@@ -148,7 +149,7 @@ fn a_failed_leg_is_dropped_and_the_other_closed() {
 #[test]
 fn a_finished_relay_does_nothing_more() {
     let mut driver = Driver::new();
-    driver.relay.handle_shutdown_timeout();
+    driver.relay.handle_shutdown_timeout(driver.start);
     let actions = driver.drain();
     assert_eq!(actions[0], Action::Log(Event::ShutdownTimedOut, Some(Stage::Proxying)));
     assert_eq!(actions[1..], close_all());
@@ -156,4 +157,17 @@ fn a_finished_relay_does_nothing_more() {
     assert_eq!(driver.eof(Side::Client, MINUTE), []);
     assert_eq!(driver.deadline(2 * HOUR), []);
     assert_eq!(driver.relay.traffic(), Traffic::default());
+}
+
+#[test]
+fn the_end_can_tell_bytes_and_time() {
+    let mut driver = Driver::new();
+    driver.relay.summary_since = driver.start.checked_sub(Duration::from_millis(1500));
+    driver.input(Side::Client, b"QUIT\r\n", Duration::from_secs(1));
+    driver.input(Side::Backend, b"+OK\r\n", Duration::from_secs(2));
+    driver.eof(Side::Backend, Duration::from_secs(3));
+    let actions = driver.eof(Side::Client, Duration::from_secs(4));
+    let traffic = Traffic { from_client: 6, to_client: 5 };
+    let summary = Summary { traffic, time: Duration::from_millis(5500) };
+    assert_eq!(actions[0], Action::Log(Event::DoneWith(summary), None));
 }

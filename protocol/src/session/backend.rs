@@ -247,13 +247,15 @@ impl LoggingIn {
         step
     }
 
-    /// With `proxy_pass_error_message` the client sees the refusal, and after a clean one it may try again.
+    /// With `proxy_pass_error_message` the client sees the refusal, with `proxy_auth_failure` that its login failed; after
+    /// a clean refusal it may try again.
     fn on_refused(mut self, refusal: BackendRefusal, core: &mut Core, now: Instant) -> Phase {
         let passed = core.server.pass_error_message;
-        let event = Event::BackendRefused { text: refusal.text, passed };
+        let told = passed || (core.server.auth_failure && refusal.clean);
+        let event = Event::BackendRefused { text: refusal.text, passed: told };
         core.actions.log(event, Some(Stage::ReadingResponse));
         self.login.on_quit(&mut core.command);
-        if !passed {
+        if !told {
             return core.internal_error();
         }
         if !refusal.clean {
@@ -262,7 +264,8 @@ impl LoggingIn {
         }
         core.deadlines.clear(Timer::Backend);
         core.close_backend();
-        Sleeping::after_backend_refusal(refusal.reply, core, now)
+        let reply = passed.then_some(refusal.reply);
+        Sleeping::after_backend_refusal(reply, core, now)
     }
 
     /// What is no reply to anything.

@@ -42,7 +42,9 @@ pub(super) struct Core {
     /// Login attempts so far.
     pub(super) attempts: u32,
     challenges: Challenges,
-    /// When the session began, in seconds since 1970.
+    /// When the session began.
+    pub(super) opened: Instant,
+    /// The same in seconds since 1970.
     pub(super) unix_time: u64,
     pub(super) deadlines: Deadlines,
     pub(super) actions: ActionQueue,
@@ -76,6 +78,7 @@ impl Core {
             errors: 0,
             attempts: 0,
             challenges: Challenges::new(origin.entropy, origin.unix_time),
+            opened: now,
             unix_time: origin.unix_time,
             deadlines: Deadlines::default(),
             actions: ActionQueue::default(),

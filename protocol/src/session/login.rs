@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::action::Action;
 use crate::auth::{AuthFailure, AuthReply, AuthRequest, Credentials, Refusal};
+use crate::config::Protocol;
 use crate::deadline::Timer;
 use crate::event::{Event, Stage};
 use crate::session::backend::Connecting;
@@ -98,10 +99,12 @@ impl Sleeping {
         Phase::Sleeping(self)
     }
 
-    /// The backend's refusal goes to the client, later.
-    pub(super) fn after_backend_refusal(reply: Vec<u8>, core: &mut Core, now: Instant) -> Phase {
+    /// The backend's refusal goes to the client, later; without `reply` it is told in our words.
+    pub(super) fn after_backend_refusal(reply: Option<Vec<u8>>, core: &mut Core, now: Instant) -> Phase {
         core.stage = Stage::HttpAuth;
-        Self::RefusedByBackend(reply).begin(REFUSAL_DELAY, core, now)
+        let refused =
+            reply.map_or_else(|| Self::Refused(auth_failure(core.protocol())), Self::RefusedByBackend);
+        refused.begin(REFUSAL_DELAY, core, now)
     }
 
     /// The silence is over.
@@ -115,6 +118,15 @@ impl Sleeping {
         }
         Commands::start(core, now)
     }
+}
+
+/// `proxy_auth_failure`: the codes are of RFC 5530 and RFC 4954.
+fn auth_failure(protocol: Protocol) -> Refusal {
+    let text: &[u8] = match protocol {
+        Protocol::Imap => b"[AUTHENTICATIONFAILED] invalid login or password",
+        Protocol::Pop3 | Protocol::Smtp => b"invalid login or password",
+    };
+    Refusal { text: text.into(), code: Some("535 5.7.8".into()), wait: None, login: None }
 }
 
 fn on_refused(mut refusal: Refusal, core: &mut Core, now: Instant) -> Phase {

@@ -221,12 +221,13 @@ impl Session {
             (Traffic::default(), true)
         };
         let limits = IdleLimits { open: core.server.proxy_timeout, half_closed: core.server.timeout };
-        let mut relay = Relay::new(client, backend, traffic, limits, core.log_context, now);
+        let summary_since = core.server.session_log.then_some(core.opened);
+        let mut relay = Relay::new(client, backend, traffic, limits, core.log_context, summary_since, now);
         if core.client_ended {
-            relay.end_of_input(Side::Client, out);
+            relay.end_of_input(Side::Client, now, out);
         }
         if backend_ended {
-            relay.end_of_input(Side::Backend, out);
+            relay.end_of_input(Side::Backend, now, out);
         }
         relay
     }

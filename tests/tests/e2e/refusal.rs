@@ -169,6 +169,13 @@ on_both! {
         let mut client = setup.client();
         client.say("a1 LOGIN alice sesame", "a1 NO nope");
         client.say("a2 NOOP", "a2 OK completed");
+
+        let setup = Plan::new(Protocol::Imap).behaviour(refusal()).directives("proxy_auth_failure on;").start(program);
+        let mut client = setup.client();
+        client.say("a1 LOGIN alice sesame", "a1 NO [AUTHENTICATIONFAILED] invalid login or password");
+        client.say("a2 NOOP", "a2 OK completed");
+        let log = setup.proxy.await_log("upstream sent invalid response: \"NO nope\"");
+        assert!(!log.contains("[error]"), "{log}");
     }
 
     fn backend_closes_or_dawdles(program: Program) {

@@ -30,6 +30,20 @@ fn log_in(client: &mut Client) {
 const SIZE: usize = 8 << 20;
 
 on_both! {
+    fn bytes_and_time_can_be_logged(program: Program) {
+        let setup = Plan::new(Protocol::Pop3).directives("proxy_session_log on;").start(program);
+        let mut client = setup.client();
+        log_in(&mut client);
+        client.say("NOOP", "echo NOOP");
+        client.finish();
+        client.expect_eof();
+        let log = setup.proxy.await_log("proxied session done, client: ");
+        let line = log.lines().find(|line| line.contains("proxied session done")).unwrap();
+        let upstream = format!("upstream: {}, bytes from/to client: 6/11, session time: ", setup.backend.address());
+        let (_, time) = line.split_once(&upstream).unwrap();
+        assert!(time.split_once('.').is_some_and(|(_, millis)| millis.len() == 3), "{line}");
+    }
+
     fn eight_mebibytes_in_both_directions(program: Program) {
         let down = Arc::new(pattern(SIZE, 1));
         let behaviour = Behaviour { after: After::Exchange(Arc::clone(&down)), ..Behaviour::default() };

@@ -15,6 +15,9 @@ pub(super) const TABLE: &[Directive] = &[
         reader.ignore(NO_EFFECT);
         once(&mut reader.layer().proxy, words.flag())
     }),
+    Directive::one("proxy_auth_failure", MAIL_SERVER, |reader, words| {
+        once(&mut reader.layer().proxy_auth_failure, words.flag())
+    }),
     Directive::one("proxy_buffer", MAIL_SERVER, |reader, words| {
         once(&mut reader.layer().proxy_buffer, buffer(words))
     }),
@@ -24,6 +27,9 @@ pub(super) const TABLE: &[Directive] = &[
     Directive::one("proxy_protocol", MAIL_SERVER, |reader, words| {
         let kinds = [("off", ProxyProtocol::Off), ("on", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)];
         once(&mut reader.layer().proxy_protocol, words.choice(&kinds))
+    }),
+    Directive::one("proxy_session_log", MAIL_SERVER, |reader, words| {
+        once(&mut reader.layer().proxy_session_log, words.flag())
     }),
     Directive::one("proxy_smtp_auth", MAIL_SERVER, |reader, words| {
         once(&mut reader.layer().proxy_smtp_auth, words.flag())

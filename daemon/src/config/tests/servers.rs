@@ -26,7 +26,13 @@ fn defaults() {
     assert_eq!((engine.timeout, engine.auth_timeout), (seconds(60), seconds(60)));
     assert_eq!((engine.proxy_timeout, engine.resolver_timeout), (seconds(86400), seconds(30)));
     assert_eq!((engine.max_errors, engine.client_buffer, engine.proxy_buffer), (5, 4096, 4096));
-    assert!(!engine.resolve && !engine.pass_error_message && engine.tls.is_none());
+    assert!(
+        !engine.resolve
+            && !engine.pass_error_message
+            && engine.tls.is_none()
+            && !engine.auth_failure
+            && !engine.session_log
+    );
     assert_eq!(engine.proxy_protocol, ProxyProtocol::Off);
     assert!(engine.real_ip_from.is_empty() && server.resolver.is_none());
     assert!(!server.auth.settings.client_certificate() && !server.auth.settings.keepalive());
@@ -42,7 +48,7 @@ fn values() {
     let engine = engine(
         "timeout 5s; auth_http_timeout 6; proxy_timeout 7m; resolver_timeout 8ms; max_errors 9; proxy on;
          imap_client_buffer 8k; pop3_client_buffer 512; smtp_client_buffer 1m; proxy_buffer 16k;
-         proxy_pass_error_message on; proxy_protocol ON; server_name Mail.example; smtp_auth none;",
+         proxy_pass_error_message on; proxy_auth_failure on; proxy_session_log on; proxy_protocol ON; server_name Mail.example; smtp_auth none;",
     );
     assert_eq!((engine.timeout, engine.auth_timeout), (Duration::from_secs(5), Duration::from_secs(6)));
     assert_eq!(
@@ -50,7 +56,7 @@ fn values() {
         (Duration::from_secs(420), Duration::from_millis(8))
     );
     assert_eq!((engine.max_errors, engine.client_buffer, engine.proxy_buffer), (9, 8192, 16384));
-    assert!(engine.pass_error_message);
+    assert!(engine.pass_error_message && engine.auth_failure && engine.session_log);
     assert_eq!((engine.proxy_protocol, &*engine.name), (ProxyProtocol::V1, "Mail.example"));
     let smtp = smtp("smtp_greeting_delay 3s; xclient on; proxy_smtp_auth on;");
     assert_eq!(

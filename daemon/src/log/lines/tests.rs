@@ -11,6 +11,21 @@ fn context() -> LogContext {
     LogContext { client: ClientAddr::Inet(client), starttls: false, login: None, upstream: None }
 }
 
+#[test]
+fn a_summary_comes_last() {
+    let mut context = context();
+    context.login = Some(Box::from(&b"joe"[..]));
+    context.upstream = Some("10.0.0.5:143".into());
+    let traffic = gatepost_protocol::relay::Traffic { from_client: 120, to_client: 4096 };
+    let summary = Summary { traffic, time: Duration::from_millis(61_005) };
+    assert_eq!(
+        render(&Event::DoneWith(summary), None, &context, PLACE),
+        "proxied session done, client: 192.0.2.7, server: 0.0.0.0:143, login: \"joe\", upstream: 10.0.0.5:143, \
+         bytes from/to client: 120/4096, session time: 61.005"
+    );
+    assert_eq!(level(&Event::DoneWith(summary)), Level::Info);
+}
+
 const PLACE: Place<'static> = Place { listen: "0.0.0.0:143", auth_server: "127.0.0.1:9000" };
 
 #[test]

@@ -44,6 +44,8 @@ pub(super) fn server(starttls: StartTls, smtp_auth: &str) -> Server {
         pass_error_message: false,
         proxy_protocol: ProxyProtocol::Off,
         verify_client: None,
+        auth_failure: false,
+        session_log: false,
         proxy_ssl: crate::config::BackendTls::default(),
         real_ip_from: Vec::new(),
     }
