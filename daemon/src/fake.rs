@@ -20,10 +20,10 @@ use crate::auth::AuthServer;
 use crate::config;
 use crate::inlet::Inlet;
 use crate::log::Log;
+use crate::metrics::Metrics;
 use crate::resolver::Resolver;
 use crate::runtime::{Peer, Runtime, Stream, Timer};
 use crate::slots::Slots;
-use crate::sys::Shared;
 use crate::worker::Worker;
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
@@ -254,5 +254,5 @@ pub(crate) fn inlet(log: &Log, keepalive: bool, resolver: Option<Rc<Resolver>>) 
 
 /// A worker with ten slots.
 pub(crate) fn worker(fake: &Fake, log: &Log) -> Rc<Worker<Fake>> {
-    Worker::new(fake.clone(), Slots::new(10, 0), log.clone(), [].into(), Shared::new().expect("memory"))
+    Worker::new(fake.clone(), Slots::new(10, 0), log.clone(), [].into(), Metrics::new().expect("memory"))
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::rc::Rc;
 
 use gatepost_protocol::address::ClientAddr;
-use gatepost_protocol::config::Listener;
+use gatepost_protocol::config::{Listener, Protocol};
 
 use crate::auth::AuthServer;
 use crate::config::Bind;
@@ -59,6 +59,10 @@ impl Inlets {
 }
 
 impl Inlet {
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.listener.server.protocol()
+    }
+
     /// What log lines show of it, and of the address of the auth server that was asked.
     pub(crate) fn place(&self, auth_address: usize) -> Place<'_> {
         Place { listen: &self.listen, auth_server: &self.auth.addresses[auth_address].text }

@@ -25,6 +25,7 @@ mod inlet;
 mod listener;
 mod log;
 mod master;
+mod metrics;
 mod pid;
 mod plan;
 mod privileges;

@@ -14,6 +14,7 @@ use crate::log::lines::error_text;
 use crate::log::{Function, Log, LogFiles, Syslog, Target};
 use crate::privileges::Account;
 use crate::resolver::Resolver;
+use crate::runtime::Peer;
 use crate::variables::Variables;
 
 /// One configuration, ready to be served.
@@ -26,6 +27,8 @@ pub(crate) struct Plan {
     /// Whether workers are processes of their own (`master_process`).
     pub(crate) has_master: bool,
     pub(crate) pid_path: PathBuf,
+    /// Where the counters are shown.
+    pub(crate) metrics: Option<Peer>,
     pub(crate) workers: usize,
     /// `worker_connections`.
     pub(crate) connections: usize,
@@ -78,6 +81,7 @@ impl Plan {
             is_daemon: main.daemon,
             has_master: main.master_process,
             pid_path: main.pid,
+            metrics: main.metrics,
             workers: main.worker_processes,
             connections: main.worker_connections,
             accept_pause: main.accept_mutex_delay,

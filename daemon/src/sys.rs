@@ -69,28 +69,45 @@ pub(crate) fn fork() -> nix::Result<ForkResult> {
 
 /// Counters that all workers of all generations share: a mapping made before the first fork.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Shared(NonNull<AtomicU64>);
+pub(crate) struct Shared {
+    first: NonNull<AtomicU64>,
+    count: usize,
+}
 
 impl Shared {
-    /// Makes the mapping; it lives until the last process that inherited it ends.
+    /// Makes the mapping of this many counters, all zero; it lives until the last process that inherited it ends.
     ///
     /// # Errors
-    /// `mmap`'s.
-    pub(crate) fn new() -> nix::Result<Self> {
-        let length = NonZeroUsize::new(size_of::<AtomicU64>()).expect("a counter has a size");
-        // SAFETY: a new anonymous mapping touches no memory in use. It is zeroed, page-aligned and never unmapped,
-        // so the pointer stays valid for an `AtomicU64`, for which zero is a value, as long as the process lives.
+    /// `mmap`'s; `EINVAL` for none.
+    pub(crate) fn new(count: usize) -> nix::Result<Self> {
+        let length = count.checked_mul(size_of::<AtomicU64>()).and_then(NonZeroUsize::new);
+        let length = length.ok_or(Errno::EINVAL)?;
+        // SAFETY: a new anonymous mapping touches no memory in use. It is zeroed, page-aligned and never unmapped, so
+        // the pointer stays valid for `count` `AtomicU64`s, for which zero is a value, as long as the process lives.
         let mapping = unsafe {
             mmap_anonymous(None, length, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED)?
         };
-        Ok(Self(mapping.cast()))
+        Ok(Self { first: mapping.cast(), count })
     }
 
-    /// The number of the next connection, counted from 1 over all workers.
-    pub(crate) fn next_connection(&self) -> u64 {
-        // SAFETY: `new` made the pointer valid for the life of the process; the value is only used atomically.
-        let counter = unsafe { self.0.as_ref() };
-        counter.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    /// Adds to a counter, around its end if need be; the value before.
+    pub(crate) fn add(&self, index: usize, number: u64) -> u64 {
+        self.counter(index).fetch_add(number, Ordering::Relaxed)
+    }
+
+    pub(crate) fn get(&self, index: usize) -> u64 {
+        self.counter(index).load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, index: usize, value: u64) {
+        self.counter(index).store(value, Ordering::Relaxed);
+    }
+
+    fn counter(&self, index: usize) -> &AtomicU64 {
+        assert!(index < self.count, "no counter {index}");
+        // SAFETY: `new` made the pointer valid for this many counters for the life of the process, and none of them is
+        // ever used but atomically.
+        unsafe { self.first.add(index).as_ref() }
     }
 }
 
@@ -260,10 +277,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_of_connections_rise() {
-        let shared = Shared::new().expect("a page of memory");
+    fn copies_count_in_the_same_place() {
+        let shared = Shared::new(2).expect("a page of memory");
         let copy = shared;
-        assert_eq!([shared.next_connection(), copy.next_connection(), shared.next_connection()], [1, 2, 3]);
+        assert_eq!((shared.add(1, 5), copy.add(1, u64::MAX), shared.get(1), shared.get(0)), (0, 5, 4, 0));
+        copy.set(1, 9);
+        assert_eq!(shared.get(1), 9);
+        assert!(Shared::new(0).is_err());
     }
 
     #[test]

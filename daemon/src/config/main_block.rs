@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gatepost_protocol::config::Network;
 
+use super::address::{Address, Form};
 use super::affinity::Affinity;
 use super::directive::{ANYWHERE, Context, Directive, EVENTS, LOGGED, MAIN, MANY, Words, choose, once};
 use super::environment::Account;
@@ -12,6 +13,10 @@ use super::error::Fault;
 use super::reader::{NO_EFFECT, Reader};
 use super::{log_target, network, value};
 use crate::config::LogTarget;
+use crate::runtime::Peer;
+
+/// The port of `metrics` where none is given.
+const METRICS_PORT: u16 = 9145;
 
 pub(super) const TABLES: &[&[Directive]] = &[MAIN_TABLE, IGNORED_TABLE, EVENTS_TABLE];
 
@@ -26,6 +31,7 @@ pub(super) struct MainBlock {
     pub(super) worker_shutdown_timeout: Option<Duration>,
     pub(super) working_directory: Option<PathBuf>,
     pub(super) pid: Option<PathBuf>,
+    pub(super) metrics: Option<Peer>,
     pub(super) daemon: Option<bool>,
     pub(super) master_process: Option<bool>,
     pub(super) environment: Vec<(String, Option<String>)>,
@@ -57,6 +63,7 @@ const MAIN_TABLE: &[Directive] = &[
     Directive::one("master_process", MAIN, |reader, words| {
         once(&mut reader.main.master_process, words.flag())
     }),
+    Directive::one("metrics", MAIN, metrics),
     Directive::one("pid", MAIN, |reader, words| {
         let path = super::absolute(&reader.prefix, words.first());
         once(&mut reader.main.pid, Ok(path))
@@ -160,6 +167,22 @@ fn env(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
     }
     reader.main.environment.push((name.to_owned(), value));
     Ok(())
+}
+
+/// gatepost's own: where the counters are shown.
+fn metrics(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    let word = words.first();
+    let found = Address::parse(word, Form::Server)
+        .and_then(|address| address.resolve(METRICS_PORT, reader.environment));
+    let peers = found
+        .map_err(|error| Fault::Message(format!("{error} in \"{word}\" of the \"metrics\" directive")))?;
+    let peer = peers.into_iter().next().ok_or(Fault::INVALID_VALUE)?;
+    if let Peer::Inet(address) = &peer
+        && !address.ip().to_canonical().is_loopback()
+    {
+        reader.warn("\"metrics\" are shown to everybody who can connect to this address");
+    }
+    once(&mut reader.main.metrics, Ok(peer))
 }
 
 fn error_log(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {

@@ -281,6 +281,12 @@ impl Reader<'_> {
             written.found = Some(merged.found());
         }
         let binds = Bind::from_listens(listens(merged, &error_log));
+        if let Some(address) =
+            main.metrics.iter().find(|address| binds.iter().any(|bind| bind.address == **address))
+        {
+            let message = format!("\"metrics\" and \"listen\" have the same address {}", peer_text(address));
+            return Err(Error::nowhere(message).into());
+        }
         let connections = events.worker_connections.unwrap_or(DEFAULT_CONNECTIONS);
         if connections < binds.len() + 1 {
             let message = format!(
@@ -310,6 +316,7 @@ impl Reader<'_> {
         let main = Main {
             account: main.account.flatten(),
             pid,
+            metrics: main.metrics,
             daemon: main.daemon.unwrap_or(true),
             master_process: main.master_process.unwrap_or(true),
             worker_processes: workers,

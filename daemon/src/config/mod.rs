@@ -69,6 +69,8 @@ pub struct Main {
     pub account: Option<Account>,
     /// `pid`, absolute.
     pub pid: PathBuf,
+    /// `metrics`: where counters are shown; never an address of `binds`.
+    pub metrics: Option<Peer>,
     /// `daemon`.
     pub daemon: bool,
     /// `master_process`.

@@ -20,6 +20,7 @@ use super::operation::{Operation, Outcome};
 use super::trace::{self, Detail};
 use crate::deadline::Deadline;
 use crate::inlet::Inlet;
+use crate::metrics::{Activity, Present};
 use crate::runtime::{Runtime, Stream};
 use crate::sessions::{Member, Phase};
 use crate::worker::{Scratch, Worker};
@@ -43,6 +44,8 @@ pub(super) struct Pump<R: Runtime, E> {
     deadline: Deadline,
     phase: Phase,
     pub(super) member: Member,
+    /// Counted as what it is while it is.
+    _present: Present,
     /// Legs that failed and the engine does not know it yet. Those of the last moment of the login are news for the
     /// relay.
     lost: Vec<(Side, Errno)>,
@@ -60,6 +63,7 @@ pub(super) enum End {
 impl<R: Runtime, E: Engine> Pump<R, E> {
     pub(super) fn new(engine: E, worker: Rc<Worker<R>>, inlet: Rc<Inlet>, id: u64, member: Member) -> Self {
         let deadline = Deadline::new(&worker.deadlines);
+        let present = worker.metrics.enter(inlet.protocol(), Activity::LoggingIn);
         let detail = Detail::new(&worker, &inlet, &engine.log_context().client);
         Self {
             engine,
@@ -74,6 +78,7 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
             deadline,
             phase: Phase::Open,
             member,
+            _present: present,
             lost: Vec::new(),
         }
     }
@@ -242,6 +247,9 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
         scratch: &mut Scratch,
     ) {
         self.trace(|_| format!("received {count} bytes from the {}", trace::name(side)));
+        if !E::IS_LOGIN {
+            self.worker.metrics.add_bytes(self.inlet.protocol(), side, count);
+        }
         let input = &mut scratch.input[..count];
         if self.engine.is_transparent() {
             let other = side.other();
@@ -342,6 +350,7 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
 
     /// The same legs, place and number after the login.
     pub(super) fn into_relay(self, now: Instant, out: &mut Output) -> Option<Pump<R, Relay>> {
+        let present = self.worker.metrics.enter(self.inlet.protocol(), Activity::Relaying);
         Some(Pump {
             engine: self.engine.into_relay(now, out)?,
             deadline: Deadline::new(&self.worker.deadlines),
@@ -356,6 +365,7 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
             // Whatever phase the worker is in is news to the relay.
             phase: Phase::Open,
             member: self.member,
+            _present: present,
             lost: self.lost,
         })
     }

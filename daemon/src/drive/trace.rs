@@ -39,6 +39,7 @@ impl Detail {
 
 impl<R: Runtime, E: Engine> Pump<R, E> {
     pub(super) fn log(&self, event: &Event, stage: Option<Stage>) {
+        self.worker.metrics.add_event(self.inlet.protocol(), event);
         self.log_line(lines::level(event), |context, place| lines::render(event, stage, context, place));
     }
 

@@ -31,11 +31,12 @@ use crate::inherited::Inherited;
 use crate::listener;
 use crate::log::Log;
 use crate::log::lines::{errno_text, error_text};
+use crate::metrics::Metrics;
 use crate::pid::PidFile;
 use crate::plan::Plan;
 use crate::signals::{Received, Signals};
 use crate::supervisor::{News, Supervisor};
-use crate::sys::{self, Shared};
+use crate::sys;
 use crate::title::{self, Role};
 use crate::worker::Assignment;
 
@@ -114,7 +115,7 @@ enum Stage {
 /// Serves the first configuration and those that follow it, until a signal ends it.
 pub(crate) fn run(program: Program<'_>, plan: Plan, mut inherited: Inherited) -> ExitCode {
     let say = |level, message: &str| (program.say)(&plan.log, level, message);
-    inherited.keep(|address| plan.inlets.iter().any(|inlets| inlets.bind.address == *address));
+    inherited.keep(|address| sockets::is_wanted(&plan, address));
     inherited.notes.iter().for_each(|(level, message)| say(*level, message));
     let Inherited { mut listening, predecessor, lent, .. } = inherited;
     let upgrade = Upgrade::new(predecessor);
@@ -124,7 +125,7 @@ pub(crate) fn run(program: Program<'_>, plan: Plan, mut inherited: Inherited) ->
         prepare(&plan, &upgrade).map_err(|message| say(Level::Emerg, &message))
     });
     let sockets = Sockets { listening, lent };
-    let Ok((signals, shared, pid_file)) = prepared else {
+    let Ok((signals, metrics, pid_file)) = prepared else {
         if !upgrade.has_predecessor() {
             sockets.forget_all();
         }
@@ -132,7 +133,7 @@ pub(crate) fn run(program: Program<'_>, plan: Plan, mut inherited: Inherited) ->
     };
     let supervisor = Supervisor::from_environment();
     sys::claim_title();
-    let workers = Workers::new(&program, shared, plan.is_daemon || upgrade.has_predecessor());
+    let workers = Workers::new(&program, metrics, plan.is_daemon || upgrade.has_predecessor());
     let stage = Stage::Serving;
     let master = Master { plan, program, sockets, workers, pid_file, signals, upgrade, supervisor, stage };
     // Those that were open already may have been made in another way.
@@ -141,7 +142,7 @@ pub(crate) fn run(program: Program<'_>, plan: Plan, mut inherited: Inherited) ->
 }
 
 /// Leaves the terminal where that is wanted, and makes what a master has besides sockets.
-fn prepare(plan: &Plan, upgrade: &Upgrade) -> Result<(Signals, Shared, PidFile), String> {
+fn prepare(plan: &Plan, upgrade: &Upgrade) -> Result<(Signals, Metrics, PidFile), String> {
     let failed = |errno: Errno| format!("start failed {}", errno_text(errno as i32));
     // First: whatever is sent to the process that goes on waits there until it is read.
     let signals = Signals::open().map_err(failed)?;
@@ -152,12 +153,12 @@ fn prepare(plan: &Plan, upgrade: &Upgrade) -> Result<(Signals, Shared, PidFile),
         }
         background::redirect(plan)?;
     }
-    let shared = Shared::new().map_err(failed)?;
+    let metrics = Metrics::new().map_err(failed)?;
     let pid_file = PidFile::create(&plan.pid_path).map_err(|error| {
         let path = plan.pid_path.display();
         format!("open() \"{path}\" failed {}", error_text(&error))
     })?;
-    Ok((signals, shared, pid_file))
+    Ok((signals, metrics, pid_file))
 }
 
 fn announce(program: &str, plan: &Plan) {

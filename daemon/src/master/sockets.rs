@@ -15,6 +15,9 @@ use crate::log::{Log, LogFiles};
 use crate::plan::Plan;
 use crate::runtime::Peer;
 
+/// Clients of the counters that may wait.
+const METRICS_BACKLOG: i32 = 16;
+
 /// All that listen, and whose names in the file system are not ours.
 #[derive(Debug)]
 pub(super) struct Sockets {
@@ -37,9 +40,8 @@ impl Sockets {
             new.iter().for_each(|listening| listener::forget(&listening.address));
             return Err(message);
         }
-        let is_wanted = |address: &Peer| plan.inlets.iter().any(|inlets| inlets.bind.address == *address);
         let (kept, gone) =
-            std::mem::take(&mut self.listening).into_iter().partition(|kept| is_wanted(&kept.address));
+            std::mem::take(&mut self.listening).into_iter().partition(|kept| is_wanted(plan, &kept.address));
         self.listening = kept;
         self.adjust(plan);
         Ok(gone)
@@ -68,7 +70,14 @@ impl Sockets {
 }
 
 pub(super) fn wanted(plan: &Plan) -> Vec<(Peer, Options)> {
-    plan.inlets.iter().map(|inlets| (inlets.bind.address.clone(), inlets.bind.options.clone())).collect()
+    let mail = plan.inlets.iter().map(|inlets| (inlets.bind.address.clone(), inlets.bind.options.clone()));
+    let options = Options { backlog: METRICS_BACKLOG, ..Options::default() };
+    mail.chain(plan.metrics.iter().map(|address| (address.clone(), options.clone()))).collect()
+}
+
+/// Whether the plan has a use for a socket of this address.
+pub(super) fn is_wanted(plan: &Plan, address: &Peer) -> bool {
+    plan.metrics.as_ref() == Some(address) || plan.inlets.iter().any(|inlets| inlets.bind.address == *address)
 }
 
 /// What a worker without a master needs to take a new configuration (`master_process off`).
@@ -125,6 +134,8 @@ impl fmt::Debug for Alone {
 #[derive(Debug)]
 pub(crate) struct Post {
     pub(crate) listening: Vec<(Rc<Inlets>, OwnedFd)>,
+    /// Where the counters are shown.
+    pub(crate) metrics: Option<OwnedFd>,
     /// The main log.
     pub(crate) log: Log,
     pub(crate) log_files: Rc<LogFiles>,
@@ -133,12 +144,14 @@ pub(crate) struct Post {
 impl Post {
     /// The sockets with those that come in through them.
     pub(super) fn new(plan: &Plan, listening: impl IntoIterator<Item = Listening>) -> Self {
-        let inlets_of = |address: &Peer| plan.inlets.iter().find(|inlets| inlets.bind.address == *address);
-        let with_inlets = |Listening { address, socket }| Some((Rc::clone(inlets_of(&address)?), socket));
-        Self {
-            listening: listening.into_iter().filter_map(with_inlets).collect(),
-            log: plan.log.clone(),
-            log_files: Rc::clone(&plan.log_files),
+        let (mut mail, mut metrics) = (Vec::new(), None);
+        for Listening { address, socket } in listening {
+            if let Some(inlets) = plan.inlets.iter().find(|inlets| inlets.bind.address == address) {
+                mail.push((Rc::clone(inlets), socket));
+            } else if plan.metrics.as_ref() == Some(&address) {
+                metrics = Some(socket);
+            }
         }
+        Self { listening: mail, metrics, log: plan.log.clone(), log_files: Rc::clone(&plan.log_files) }
     }
 }

@@ -19,8 +19,9 @@ use crate::channel;
 use crate::drive;
 use crate::log::Log;
 use crate::log::lines::{errno_text, error_text};
+use crate::metrics::Metrics;
 use crate::plan::Plan;
-use crate::sys::{self, Shared};
+use crate::sys;
 use crate::title::{self, Role};
 use crate::worker::Assignment;
 
@@ -32,7 +33,7 @@ pub(super) struct Workers {
     start: Start,
     /// What `ps` shows of it.
     name: &'static str,
-    shared: Shared,
+    metrics: Metrics,
     /// Whether there is no terminal.
     is_daemon: bool,
     generation: u64,
@@ -53,6 +54,8 @@ struct Process {
     pid: Pid,
     /// Its place among the workers of its configuration, from 0.
     number: usize,
+    /// Where it counts what is going on.
+    seat: usize,
     generation: u64,
     born: Instant,
     /// Whether the master has told it to end.
@@ -61,9 +64,9 @@ struct Process {
 }
 
 impl Workers {
-    pub(super) fn new(program: &Program<'_>, shared: Shared, is_daemon: bool) -> Self {
+    pub(super) fn new(program: &Program<'_>, metrics: Metrics, is_daemon: bool) -> Self {
         let Program { start, shown_name: name, .. } = *program;
-        Self { start, name, shared, is_daemon, generation: 0, processes: Vec::new(), respawns: Vec::new() }
+        Self { start, name, metrics, is_daemon, generation: 0, processes: Vec::new(), respawns: Vec::new() }
     }
 
     pub(super) fn is_daemon(&self) -> bool {
@@ -80,6 +83,8 @@ impl Workers {
 
     /// Starts one worker on the present configuration. Only the parent returns.
     pub(super) fn spawn(&mut self, number: usize, plan: &Plan, sockets: &mut Sockets) {
+        let is_free = |seat: &usize| !self.processes.iter().any(|process| process.seat == *seat);
+        let seat = (0..).find(is_free).unwrap_or_default();
         let forked = channel::pair().and_then(|pair| Ok((pair, sys::fork()?)));
         match forked {
             Ok(((ours, _), ForkResult::Parent { child })) => {
@@ -87,6 +92,7 @@ impl Workers {
                 self.processes.push(Process {
                     pid: child,
                     number,
+                    seat,
                     generation: self.generation,
                     born: sys::now(),
                     is_leaving: false,
@@ -97,6 +103,7 @@ impl Workers {
                 // The master's ends are not a worker's to hold open.
                 drop(ours);
                 self.processes.clear();
+                self.metrics = self.metrics.on_seat(seat);
                 // The sockets are the worker's to close when it stops to accept.
                 let post = Post::new(plan, std::mem::take(&mut sockets.listening));
                 let work = AssertUnwindSafe(|| self.work(plan, post, Boss::Master(number, theirs)));
@@ -164,7 +171,7 @@ impl Workers {
             accept_pause: plan.accept_pause,
             debug_connections: Rc::clone(&plan.debug_connections),
             shutdown_timeout: plan.shutdown_timeout,
-            shared: self.shared,
+            metrics: self.metrics,
             channel,
             alone,
             is_daemon: self.is_daemon,
@@ -212,6 +219,7 @@ impl Workers {
         // Whoever started the master may have left it other children.
         let Some(index) = self.processes.iter().position(|process| process.pid == ended.pid) else { return };
         let process = self.processes.swap_remove(index);
+        self.metrics.clear_seat(process.seat);
         if ended.is_fatal() {
             let pid = ended.pid;
             let message =

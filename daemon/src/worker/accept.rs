@@ -18,6 +18,7 @@ use super::Worker;
 use crate::drive;
 use crate::inlet::{Inlet, Inlets};
 use crate::log::lines::{error_text, no_slots};
+use crate::metrics::Count;
 use crate::runtime::{System, Watch};
 use crate::sys;
 
@@ -73,7 +74,10 @@ fn admit<R: System>(worker: &Rc<Worker<R>>, inlets: &Inlets, socket: OwnedFd, ad
         |message: &str| inlets.own().log.write(worker.runtime.wall_clock(), Level::Alert, None, message);
     let slot = match worker.slots.take() {
         Ok(slot) => slot,
-        Err(limit) => return alert(&no_slots(limit)),
+        Err(limit) => {
+            worker.metrics.add(inlets.own().protocol(), Count::NoSlot, 1);
+            return alert(&no_slots(limit));
+        }
     };
     // Where this fails, the client has gone again.
     let Ok((inlet, origin)) = identify(worker, inlets, &socket, address) else { return };

@@ -1,6 +1,7 @@
 //! A worker: one thread, one runtime, and the sessions on it.
 
 mod accept;
+mod exposition;
 mod serve;
 mod service;
 
@@ -21,10 +22,10 @@ pub use self::service::Service;
 use crate::auth;
 use crate::deadline::{Deadline, Deadlines};
 use crate::log::Log;
+use crate::metrics::Metrics;
 use crate::runtime::Runtime;
 use crate::sessions::Sessions;
 use crate::slots::Slots;
-use crate::sys::Shared;
 
 /// Bytes that one read may bring.
 const READ_SIZE: usize = 64 * 1024;
@@ -40,7 +41,7 @@ pub(crate) struct Worker<R: Runtime> {
     /// The main log, for what is not one mail server's.
     pub(crate) log: RefCell<Log>,
     debug_connections: Rc<[Network]>,
-    shared: Shared,
+    pub(crate) metrics: Metrics,
 }
 
 /// The buffers that sessions borrow for one poll each.
@@ -55,7 +56,7 @@ impl<R: Runtime> Worker<R> {
         slots: Rc<Slots>,
         log: Log,
         debug_connections: Rc<[Network]>,
-        shared: Shared,
+        metrics: Metrics,
     ) -> Rc<Self> {
         Rc::new(Self {
             runtime,
@@ -69,7 +70,7 @@ impl<R: Runtime> Worker<R> {
             }),
             log: RefCell::new(log),
             debug_connections,
-            shared,
+            metrics,
         })
     }
 
@@ -85,7 +86,7 @@ impl<R: Runtime> Worker<R> {
 
     /// Numbers a new connection, whoever's it is.
     pub(crate) fn count_connection(&self) -> u64 {
-        self.shared.next_connection()
+        self.metrics.next_connection()
     }
 
     /// Sixteen bytes that nobody can predict and nobody gets twice.

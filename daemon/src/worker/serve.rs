@@ -13,18 +13,18 @@ use std::time::Duration;
 use gatepost_protocol::config::Network;
 use gatepost_protocol::event::Level;
 
-use super::{Worker, accept};
+use super::{Worker, accept, exposition};
 use crate::channel;
 use crate::drive;
 use crate::inlet::Inlets;
 use crate::log::LogFiles;
 use crate::log::lines::error_text;
 use crate::master::{Alone, Post};
+use crate::metrics::Metrics;
 use crate::runtime::{System, Watch};
 use crate::sessions::Phase;
 use crate::signals::{Order, Received, Signals};
 use crate::slots::Slots;
-use crate::sys::Shared;
 use crate::title::{self, Role};
 
 /// What a worker process is to do: made by the master, inherited by the fork.
@@ -39,7 +39,7 @@ pub struct Assignment {
     /// Clients whose sessions are logged with all details.
     pub(crate) debug_connections: Rc<[Network]>,
     pub(crate) shutdown_timeout: Option<Duration>,
-    pub(crate) shared: Shared,
+    pub(crate) metrics: Metrics,
     /// To the master; `None` without one.
     pub(crate) channel: Option<OwnedFd>,
     /// Without a master: how to get a new configuration.
@@ -81,9 +81,9 @@ impl Assignment {
     /// Where listeners or signals cannot be watched: nothing was served then.
     pub async fn serve<R: System>(self, runtime: R) -> io::Result<()> {
         drive::install_hook();
-        let Post { listening, log, mut log_files } = self.post;
-        let slots = Slots::new(self.connections, listening.len() + 1);
-        let worker = Worker::new(runtime, slots, log, Rc::clone(&self.debug_connections), self.shared);
+        let Post { listening, metrics, log, mut log_files } = self.post;
+        let slots = Slots::new(self.connections, listening.len() + usize::from(metrics.is_some()) + 1);
+        let worker = Worker::new(runtime, slots, log, Rc::clone(&self.debug_connections), self.metrics);
         worker.runtime.spawn(Rc::clone(&worker.deadlines).run(Rc::clone(&worker)));
         let notices = Rc::<RefCell<VecDeque<Notice>>>::default();
         let standing = Standing { is_alone: self.channel.is_none(), is_daemon: self.is_daemon };
@@ -91,7 +91,7 @@ impl Assignment {
         if let Some(channel) = self.channel {
             watching.push(channel_task(&worker, &notices, channel)?);
         }
-        let mut accepting = accept_tasks(&worker, listening, self.accept_pause)?;
+        let mut accepting = accept_tasks(&worker, listening, metrics, self.accept_pause)?;
         loop {
             let notice = next_notice(&worker, &notices, &mut watching, &mut accepting).await;
             match notice {
@@ -109,7 +109,8 @@ impl Assignment {
                         let renewed = self.alone.as_ref().and_then(|alone| alone.borrow_mut().renew(&log));
                         if let Some(post) = renewed {
                             // Sessions go on as they began; clients that wait in the queue have not been accepted.
-                            accepting = accept_tasks(&worker, post.listening, self.accept_pause)?;
+                            accepting =
+                                accept_tasks(&worker, post.listening, post.metrics, self.accept_pause)?;
                             log_files = post.log_files;
                             worker.log.replace(post.log);
                         }
@@ -210,6 +211,7 @@ async fn next_notice<R: System>(
 fn accept_tasks<R: System>(
     worker: &Rc<Worker<R>>,
     listening: Vec<(Rc<Inlets>, OwnedFd)>,
+    metrics: Option<OwnedFd>,
     pause: Duration,
 ) -> io::Result<Vec<Task>> {
     let task = |(inlets, socket)| {
@@ -217,7 +219,12 @@ fn accept_tasks<R: System>(
         let task: Task = Box::pin(accept::run(Rc::clone(worker), inlets, listener, pause));
         Ok(task)
     };
-    listening.into_iter().map(task).collect()
+    let mut tasks = listening.into_iter().map(task).collect::<io::Result<Vec<_>>>()?;
+    if let Some(socket) = metrics {
+        let listener = worker.runtime.watch(socket)?;
+        tasks.push(Box::pin(exposition::run(Rc::clone(worker), listener, pause)));
+    }
+    Ok(tasks)
 }
 
 fn poll_all(tasks: &mut [Task], cx: &mut Context<'_>) {

@@ -10,11 +10,11 @@ use super::Worker;
 use crate::config::Config;
 use crate::drive;
 use crate::inlet::Inlets;
+use crate::metrics::Metrics;
 use crate::plan::Plan;
 use crate::runtime::{Peer, Runtime};
 use crate::sessions::Phase;
 use crate::slots::Slots;
-use crate::sys::Shared;
 
 /// A worker on any runtime, simulated ones included. It opens no listener, file or signal descriptor; its clients are
 /// handed in, and its log lines go to a function.
@@ -30,9 +30,9 @@ impl<R: Runtime> Service<R> {
     /// A message, where there is no memory for the shared counters.
     pub fn new(runtime: R, config: Config, log: impl Fn(&str) + 'static) -> Result<Self, String> {
         let plan = Plan::with_log_function(config, Rc::new(log))?;
-        let shared = Shared::new().map_err(|errno| errno.desc().to_owned())?;
+        let metrics = Metrics::new().map_err(|errno| errno.desc().to_owned())?;
         let slots = Slots::new(plan.connections, plan.inlets.len() + 1);
-        let worker = Worker::new(runtime, slots, plan.log, plan.debug_connections, shared);
+        let worker = Worker::new(runtime, slots, plan.log, plan.debug_connections, metrics);
         worker.runtime.spawn(Rc::clone(&worker.deadlines).run(Rc::clone(&worker)));
         drive::install_hook();
         Ok(Self { worker, inlets: plan.inlets })

@@ -12,6 +12,7 @@ mod fixtures;
 mod hostile;
 mod login;
 mod logs;
+mod metrics;
 mod opening;
 mod openssl;
 mod operations;

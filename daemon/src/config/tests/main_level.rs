@@ -1,6 +1,7 @@
 use gatepost_protocol::config::Network;
 
 use super::*;
+use crate::runtime::Peer;
 
 fn events(text: &str) -> String {
     format!("events {{ }} {text}")
@@ -147,6 +148,30 @@ fn masks_that_do_not_fit_the_workers_are_a_warning() {
     ] {
         assert_eq!(warnings(&events(fine)), [""; 0], "{fine}");
     }
+}
+
+#[test]
+fn metrics_have_an_address_of_their_own() {
+    let metrics = |text: &str| good(&events(text)).main.metrics;
+    let inet = |text: &str| Some(Peer::Inet(text.parse().expect("an address")));
+    assert_eq!(metrics(""), None);
+    assert_eq!(metrics("metrics 127.0.0.1;"), inet("127.0.0.1:9145"));
+    assert_eq!(metrics("metrics [::1]:99;"), inet("[::1]:99"));
+    assert_eq!(metrics("metrics unix:/run/metrics;"), Some(Peer::Unix("/run/metrics".into())));
+    let expected = "\"metrics\" are shown to everybody who can connect to this address in /nginx.conf:1";
+    assert_eq!(warnings(&events("metrics 192.0.2.1:99;")), [expected]);
+    assert_eq!(warnings(&events("metrics 127.0.0.1:99;")), [""; 0]);
+    assert_eq!(
+        error(&events("metrics 127.0.0.1:x;")),
+        "invalid port in \"127.0.0.1:x\" of the \"metrics\" directive in /nginx.conf:1"
+    );
+    assert_eq!(
+        error(&events("metrics 127.0.0.1; metrics 127.0.0.1;")),
+        "\"metrics\" directive is duplicate in /nginx.conf:1"
+    );
+    let same =
+        "metrics 127.0.0.1:99; mail { auth_http 127.0.0.1; server { listen 127.0.0.1:99; protocol imap; } }";
+    assert_eq!(error(&events(same)), "\"metrics\" and \"listen\" have the same address 127.0.0.1:99");
 }
 
 #[test]
