@@ -7,16 +7,24 @@ use std::sync::atomic::{AtomicU32, Ordering};
 #[derive(Clone, Copy, Debug)]
 pub struct Loopback(Ipv4Addr);
 
+/// Addresses that one network of 256 has for hosts.
+const HOSTS: u32 = 254;
+
 impl Loopback {
-    /// The next free one: the process id picks the network, a counter the host.
+    /// The next free one: the process id picks the networks, a counter the host.
     pub fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(1);
-        let host = NEXT.fetch_add(1, Ordering::Relaxed);
-        assert!(host < 255, "a test program uses at most 254 loopback addresses");
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(number < 2 * HOSTS, "a test program uses at most {} loopback addresses", 2 * HOSTS);
         let [_, _, high, low] = std::process::id().to_be_bytes();
         // 127.0.0.0/16 is left to others.
-        let high = if high == 0 { 128 + (low >> 1) } else { high };
-        Self(Ipv4Addr::new(127, high, low, u8::try_from(host).unwrap()))
+        let high = match (number < HOSTS, high) {
+            (true, 0) => 128 + (low >> 1),
+            (true, high) => high,
+            (false, 128) => 64 + (low >> 2),
+            (false, high) => high ^ 128,
+        };
+        Self(Ipv4Addr::new(127, high, low, u8::try_from(1 + number % HOSTS).unwrap()))
     }
 
     /// A socket address on it.

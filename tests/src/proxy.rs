@@ -67,7 +67,7 @@ impl Proxy {
     /// Writes the configuration file: foreground, log at info, then `main` and `mail {}`. Without `events {}` in `main`
     /// there are slots for all that a test may want.
     pub fn configure(folder: &TempDir, main: &str, mail: &str) {
-        let events = if main.contains("events {") { "" } else { "events { worker_connections 4096; }" };
+        let events = if main.contains("events {") { "" } else { "events { worker_connections 16384; }" };
         let text = format!(
             "daemon off;\npid gatepost.pid;\nerror_log error.log info;\n{main}\n{events}\nmail {{\n{mail}\n}}\n"
         );

@@ -23,6 +23,7 @@ pub(super) const MAIN: &[(&str, Default)] = &[
     ("user", Told("whoever started the program")),
     ("daemon", Is("on")),
     ("master_process", Is("on")),
+    ("metrics", Nothing),
     ("pid", Found),
     ("error_log", Found),
     ("env", Nothing),
