@@ -17,6 +17,7 @@ mod name_server;
 mod program;
 mod proxy;
 pub mod real;
+pub mod simulation;
 
 pub use auth_server::{AuthAnswer, AuthServer, Request};
 pub use authority::{Authority, Identity};

@@ -1,0 +1,193 @@
+//! What all of one simulation share: clock, chance, trace, ledger, and where connections lead.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use nix::libc;
+
+use super::executor::{Executor, Slot};
+use super::ledger::Ledger;
+use super::network::{Link, Weather};
+use super::peer::Conn;
+use super::runtime::Socket;
+use super::script::{self, Absence, AuthPlan, BackendPlan, Script, Server};
+use super::trace::{Leg, Trace, What};
+use super::{auth_server, backend, name_server};
+
+/// Where the auth server listens.
+pub(super) const AUTH_SERVER: &str = "10.0.0.1:80";
+/// Where the name server listens.
+pub(super) const NAME_SERVER: &str = "10.0.0.53:53";
+
+/// One simulation.
+pub(super) struct World {
+    pub(super) executor: Executor,
+    seed: u64,
+    pub(super) scripts: Vec<Script>,
+    pub(super) trace: RefCell<Trace>,
+    pub(super) ledger: RefCell<Ledger>,
+    /// What the proxy takes for chance.
+    pub(super) entropy: RefCell<Rng>,
+    /// For the peers' pauses.
+    pub(super) chance: RefCell<Rng>,
+    next_stream: Cell<usize>,
+}
+
+/// What comes of an attempt to connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrangement {
+    Answers(Duration),
+    Fails(Duration, i32),
+    Never,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, scripts: Vec<Script>) -> Rc<Self> {
+        let random = |purpose| RefCell::new(script::random_of(seed, usize::MAX - 1, purpose));
+        Rc::new(Self {
+            executor: Executor::new(random(1).into_inner()),
+            seed,
+            ledger: RefCell::new(Ledger::new(scripts.len())),
+            scripts,
+            trace: RefCell::default(),
+            entropy: random(2),
+            chance: random(3),
+            next_stream: Cell::default(),
+        })
+    }
+
+    pub(super) fn passed(&self) -> Duration {
+        self.executor.passed()
+    }
+
+    pub(super) fn note(&self, what: What) {
+        self.trace.borrow_mut().push(self.executor.passed(), self.executor.owner(), what);
+    }
+
+    /// A rule is broken.
+    pub(super) fn complain(&self, text: impl Into<String>) {
+        let at = self.executor.passed();
+        self.ledger.borrow_mut().complain(self.executor.owner(), at, text.into());
+    }
+
+    /// Whether the relays of the session's worker were ended.
+    pub(super) fn is_expired(&self) -> bool {
+        self.executor.owner().is_some_and(|owner| self.ledger.borrow().is_expired(owner))
+    }
+
+    /// Whether this leg is under TLS, whose bytes differ from run to run.
+    pub(super) fn is_secret(&self, leg: Leg) -> bool {
+        leg == Leg::Client
+            && self.executor.owner().is_some_and(|owner| self.scripts[owner].server == Server::Secured)
+    }
+
+    /// A connection, with the proxy's end of it and the peer's.
+    pub(super) fn link(
+        self: &Rc<Self>,
+        leg: Leg,
+        weather: Weather,
+        arrangement: Arrangement,
+    ) -> (Socket, Conn) {
+        let number = self.next_stream.replace(self.next_stream.get() + 1);
+        let random = script::random_of(self.seed, number, 4);
+        let link = Rc::new(RefCell::new(Link::new(weather, random)));
+        self.note(What::Open { stream: number, leg });
+        let conn = Conn::new(self, &link);
+        let connecting = Slot::default();
+        (Socket { world: Rc::clone(self), link, number, leg, arrangement, connecting }, conn)
+    }
+
+    /// The proxy connects.
+    pub(super) fn connect(self: &Rc<Self>, address: SocketAddr) -> io::Result<Socket> {
+        let Some(owner) = self.executor.owner() else {
+            self.complain(format!("a connection to {address} for nobody"));
+            return Err(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL));
+        };
+        if address.to_string() == AUTH_SERVER {
+            return self.connect_auth_server(owner);
+        }
+        if address.to_string() == NAME_SERVER {
+            return Ok(self.connect_name_server());
+        }
+        if address != script::backend_address(owner) {
+            self.complain(format!("connects to {address}, which is not its own backend"));
+        }
+        self.connect_backend(owner)
+    }
+
+    fn connect_auth_server(self: &Rc<Self>, owner: usize) -> io::Result<Socket> {
+        self.on_auth_asked();
+        let script = &self.scripts[owner];
+        let attempt = self.ledger.borrow().records[owner].attempt;
+        let arrangement = match script.attempts.get(attempt) {
+            Some(AuthPlan::Away(Absence::FailsAtOnce)) => {
+                return Err(io::Error::from_raw_os_error(libc::ECONNREFUSED));
+            }
+            Some(AuthPlan::Away(Absence::FailsLater)) => {
+                Arrangement::Fails(self.soon(3_000), libc::ECONNREFUSED)
+            }
+            Some(AuthPlan::Away(Absence::NeverConnects)) => Arrangement::Never,
+            _ => Arrangement::Answers(self.soon(300)),
+        };
+        let (socket, conn) = self.link(Leg::Auth, script.auth_weather, arrangement);
+        if let Arrangement::Answers(_) = arrangement {
+            self.executor.spawn(auth_server::serve(conn));
+        }
+        Ok(socket)
+    }
+
+    fn connect_backend(self: &Rc<Self>, owner: usize) -> io::Result<Socket> {
+        self.on_backend_asked(owner);
+        let script = &self.scripts[owner];
+        let arrangement = match script.backend {
+            BackendPlan::FailsAtOnce => return Err(io::Error::from_raw_os_error(libc::EHOSTUNREACH)),
+            BackendPlan::FailsLater => Arrangement::Fails(self.soon(3_000), libc::ECONNREFUSED),
+            BackendPlan::NeverConnects => Arrangement::Never,
+            BackendPlan::Works
+            | BackendPlan::Silent(_)
+            | BackendPlan::Closes(_)
+            | BackendPlan::Resets(_)
+            | BackendPlan::Nonsense(_)
+            | BackendPlan::Endless(_)
+            | BackendPlan::Refuses => Arrangement::Answers(self.soon(script.pause_ms)),
+        };
+        let (socket, conn) = self.link(Leg::Backend, script.backend_weather, arrangement);
+        self.ledger.borrow_mut().records[owner].open += 1;
+        if let Arrangement::Answers(at) = arrangement {
+            self.executor.spawn(backend::serve(conn, owner, at));
+        }
+        Ok(socket)
+    }
+
+    fn connect_name_server(self: &Rc<Self>) -> Socket {
+        let weather = Weather { is_datagram: false, ..name_server::WEATHER };
+        let (socket, conn) = self.link(Leg::Names, weather, Arrangement::Answers(self.soon(100)));
+        self.executor.spawn(name_server::serve_stream(conn));
+        socket
+    }
+
+    /// The proxy opens a datagram socket.
+    pub(super) fn datagram(self: &Rc<Self>, server: SocketAddr) -> io::Result<Socket> {
+        if server.to_string() != NAME_SERVER {
+            self.complain(format!("datagrams for {server}"));
+        }
+        let now = Arrangement::Answers(self.passed());
+        let (socket, conn) = self.link(Leg::Names, name_server::WEATHER, now);
+        self.executor.spawn(name_server::serve_datagrams(conn));
+        Ok(socket)
+    }
+
+    fn soon(&self, most_ms: u64) -> Duration {
+        self.passed() + Duration::from_millis(self.chance.borrow_mut().u64(..=most_ms))
+    }
+
+    /// The script of the session that is being worked for, which a client's address names.
+    pub(super) fn session_at(&self, address: &str) -> Option<usize> {
+        let IpAddr::V4(address) = address.parse().ok()? else { return None };
+        script::session_of(address).filter(|session| *session < self.scripts.len())
+    }
+}
