@@ -104,6 +104,14 @@ impl Authority {
         self.sign(parameters, 1)
     }
 
+    /// Writes the certificate and the key of a server with these names and addresses, in PEM form.
+    pub fn write_server(&self, names: &[&str], certificate: &Path, key: &Path) {
+        let pair = KeyPair::generate().unwrap();
+        let signed = for_server(names).signed_by(&pair, &self.issuer).unwrap();
+        std::fs::write(certificate, signed.pem()).unwrap();
+        std::fs::write(key, pair.serialize_pem()).unwrap();
+    }
+
     fn sign(&self, mut parameters: CertificateParams, serial: u64) -> Identity {
         parameters.serial_number = Some(SerialNumber::from(serial));
         let key = KeyPair::generate().unwrap();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::find;
-use crate::{Loopback, PATIENCE};
+use crate::{Authority, Loopback, PATIENCE};
 
 /// A running Dovecot with users `alice` and `bob` and their Maildirs.
 pub struct Dovecot {
@@ -26,6 +26,15 @@ const PASSWORD: &str = "sesame {1}";
 impl Dovecot {
     /// Starts it on an address of its own. What is submitted goes on to the SMTP server `relay`.
     pub fn start(relay: SocketAddr) -> Self {
+        Self::start_with(relay, None)
+    }
+
+    /// The same with TLS, for its address, by this authority.
+    pub fn start_secured(relay: SocketAddr, authority: &Authority) -> Self {
+        Self::start_with(relay, Some(authority))
+    }
+
+    fn start_with(relay: SocketAddr, authority: Option<&Authority>) -> Self {
         let folder = tempfile::Builder::new().prefix("gatepost-dovecot-").tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let mail = folder.path().join("mail");
@@ -35,9 +44,20 @@ impl Dovecot {
         fs::write(folder.path().join("users"), users).unwrap();
         let host = Loopback::new();
         let configuration = folder.path().join("dovecot.conf");
-        fs::write(&configuration, text(folder.path(), host, relay)).unwrap();
+        let mut text = text(folder.path(), host, relay);
+        if let Some(authority) = authority {
+            let (certificate, key) = (folder.path().join("certificate.pem"), folder.path().join("key.pem"));
+            authority.write_server(&[&host.ip().to_string()], &certificate, &key);
+            text += &tls(&certificate, &key);
+        }
+        fs::write(&configuration, text).unwrap();
         let dovecot = Self { child: spawn(folder.path()), folder, host };
         dovecot.await_listen();
+        if authority.is_some() {
+            for address in [dovecot.imaps(), dovecot.pop3s()] {
+                await_listen(address, &dovecot.log_files());
+            }
+        }
         dovecot
     }
 
@@ -64,6 +84,16 @@ impl Dovecot {
     /// The IMAP port.
     pub fn imap(&self) -> SocketAddr {
         self.host.port(1143)
+    }
+
+    /// The IMAP port with TLS from the first byte, where there is TLS.
+    pub fn imaps(&self) -> SocketAddr {
+        self.host.port(1993)
+    }
+
+    /// The same for POP3.
+    pub fn pop3s(&self) -> SocketAddr {
+        self.host.port(1995)
     }
 
     /// The POP3 port.
@@ -135,6 +165,29 @@ pub(super) fn await_listen(address: SocketAddr, logs: &[PathBuf]) {
         assert!(Instant::now() < end, "{address} never listened:\n{}", logs());
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// What TLS adds: later settings replace earlier ones.
+fn tls(certificate: &Path, key: &Path) -> String {
+    let (certificate, key) = (certificate.display(), key.display());
+    format!(
+        "ssl = yes
+ssl_cert = <{certificate}
+ssl_key = <{key}
+service imap-login {{
+  inet_listener imaps {{
+    port = 1993
+    ssl = yes
+  }}
+}}
+service pop3-login {{
+  inet_listener pop3s {{
+    port = 1995
+    ssl = yes
+  }}
+}}
+"
+    )
 }
 
 fn text(folder: &Path, host: Loopback, relay: SocketAddr) -> String {
