@@ -20,6 +20,7 @@ pub fn configuration(data: &[u8]) {
         Ok(config) => {
             assert!(report.is_syntax_ok, "a file that was not read to its end");
             assert!(config.main.worker_processes > 0 && !config.main.error_log.is_empty());
+            assert!(report.explain().is_some_and(|page| !page.is_empty()), "a configuration without words");
             assert_serves(&config);
         }
         Err(errors) => {

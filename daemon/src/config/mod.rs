@@ -9,6 +9,8 @@
 //! 4. `merge` puts the layers over each other and builds what the engine wants, replies and TLS included;
 //! 5. `bind` decides which addresses are bound, and which share a wildcard's socket.
 //!
+//! On the way the directives are `written` down as they stand, for `explain` (`-E`).
+//!
 //! Nothing is opened, bound or written.
 
 mod address;

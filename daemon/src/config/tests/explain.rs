@@ -179,7 +179,78 @@ fn a_page_is_lines_that_no_terminal_obeys() {
     assert_eq!(lines(&page, "error_log"), ["error_log \"c\\x1Bd\"; # /nginx.conf:1"]);
 }
 
+/// Directives that go together in any choice and order, in `mail` and in a server.
+const GOOD: [&str; 30] = [
+    "timeout 5s;",
+    "max_errors 9;",
+    "server_name a.example;",
+    "error_log e info;",
+    "error_log syslog:server=unix:/l,nohostname warn;",
+    "resolver 127.0.0.1 valid=5s ipv6=off;",
+    "resolver_timeout 1h;",
+    "auth_http one.example/x?y;",
+    "auth_http_backup 127.0.0.2;",
+    "auth_http_header A b;",
+    "auth_http_timeout 7;",
+    "auth_http_keepalive on;",
+    "imap_auth login;",
+    "imap_auth cram-md5 external;",
+    "imap_capabilities 'A b' C;",
+    "imap_client_buffer 8k;",
+    "auth apop;",
+    "pop3_auth plain;",
+    "pop3_capabilities X;",
+    "smtp_auth none;",
+    "smtp_capabilities \"SIZE 1\" 8BITMIME;",
+    "smtp_greeting_delay 50ms;",
+    "xclient off;",
+    "proxy on;",
+    "proxy_timeout 1d;",
+    "proxy_protocol v2;",
+    "set_real_ip_from 10.0.0.0/8;",
+    "set_real_ip_from unix:;",
+    "so_keepalive on;",
+    "starttls off;",
+];
+
+fn some_of_them() -> impl Strategy<Value = String> {
+    prop::sample::subsequence(&GOOD[..], 0..12).prop_shuffle().prop_map(|chosen| chosen.join("\n"))
+}
+
+/// The settings of a page without their places.
+fn effective(page: &str) -> Vec<&str> {
+    let settings = page.lines().filter(|line| !line.trim_start().starts_with('#'));
+    settings.map(|line| line.split(" # ").next().unwrap_or_default().trim_end()).collect()
+}
+
 proptest! {
+    #[test]
+    fn a_page_is_the_same_configuration(
+        main in prop::sample::subsequence(vec!["error_log m;", "daemon off;", "pid p;", "lock_file l;"], 0..4),
+        mail in some_of_them(),
+        server in some_of_them(),
+        listen in prop::sample::select(vec!["143", "110 proxy_protocol", "25 so_keepalive=::4", "[::1]:587", "*"]),
+    ) {
+        let auth = if mail.contains("auth_http ") { "" } else { "auth_http 127.0.0.1;" };
+        let text = format!(
+            "{} events {{ }} mail {{ {auth} {mail} server {{ listen {listen}; listen 127.0.0.1:9 proxy_protocol; {server} }}
+             server {{ listen 465 proxy_protocol; }} }}",
+            main.concat()
+        );
+        let outcome = read(&text);
+        // Without a protocol there is no port to listen on.
+        prop_assert!(outcome.config.is_ok() || listen == "*", "{:?}", outcome.config);
+        if let Ok(config) = outcome.config {
+            let page = outcome.report.explain().expect("an explanation");
+            let again = explained(&page);
+            prop_assert_eq!(effective(&again), effective(&page), "{}", page);
+            // All is kept where all has an effect.
+            if listen.starts_with("25") {
+                prop_assert_eq!(format!("{:?}", good(&page)), format!("{config:?}"), "{}", page);
+            }
+        }
+    }
+
     #[test]
     fn words_are_read_back_as_they_were(word in "[a-z \\\\\"'{};#\n\t\r$]{0,12}") {
         let quoted = written::quoted(&word);
