@@ -38,13 +38,14 @@ const CHACHA20: Set = 0b00_1100;
 const AES128: Set = 0b11_0000;
 
 /// Words for kinds of suites. Those for kinds that rustls does not have need no line: they choose nothing.
-const WORDS: [(&str, Set); 16] = [
+const WORDS: [(&str, Set); 17] = [
     ("AES", AES128 | AES256),
     ("AES128", AES128),
     ("AES256", AES256),
     ("AESGCM", AES128 | AES256),
     ("ALL", ALL),
     ("CHACHA20", CHACHA20),
+    ("ECDH", ALL),
     ("ECDHE", ALL),
     ("ECDSA", ECDSA),
     ("EECDH", ALL),
@@ -247,10 +248,14 @@ pub(super) fn bits(suite: CipherSuite) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Known answers of OpenSSL 3.0: E and R stand for ECDSA and RSA, C for ChaCha20.
-    const ANSWERS: [(&str, &str); 50] = [
+    const ANSWERS: [(&str, &str); 52] = [
+        ("!ARIA128:ECDH:!SHA:+DEFAULT+ECDH:aRSA", "E256 R256 EC RC E128 R128"),
+        ("@STRENGTH:ECDH+aRSA,+kECDH", "R256 RC R128"),
         ("ALL", "E256 R256 EC RC E128 R128"),
         ("DEFAULT", "E256 R256 EC RC E128 R128"),
         (DEFAULT, "E256 R256 EC RC E128 R128"),
@@ -316,6 +321,18 @@ mod tests {
             let suites = select(string).expect(string).suites;
             let found: Vec<_> = suites.into_iter().map(short).collect();
             assert_eq!(found.join(" "), expected, "{string}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_string_chooses_each_suite_once(
+            string in "([A-Za-z0-9:!+@,; =._\u{e4}-]|AES|ALL|aRSA|ECDSA){0,30}",
+        ) {
+            if let Ok(Selection { suites, .. }) = select(&string) {
+                let names: std::collections::BTreeSet<_> = suites.iter().map(|&suite| short(suite)).collect();
+                prop_assert!(!suites.is_empty() && names.len() == suites.len(), "{:?}", suites);
+            }
         }
     }
 
