@@ -1,7 +1,7 @@
 //! A daemon's life by commands alone, as an operator types them.
 
 use std::fs;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
 use gatepost_tests::daemon::exists;
@@ -148,6 +148,29 @@ on_both! {
         fs::write(&path, "foo;").unwrap();
         let output = command(program, &folder, &["-E"]).output().unwrap();
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    }
+
+    fn an_address_in_use_is_tried_five_times(program: Program) {
+        let (folder, listen) = configured("gatepost.pid");
+        let _other = TcpListener::bind(listen).unwrap();
+        let text = failed(command(program, &folder, &[]));
+        let in_use = format!("{}: [emerg] bind() to {listen} failed (98: Address already in use)\n", program.name());
+        let in_vain = format!("{}: [emerg] still could not bind()\n", program.name());
+        assert_eq!(text, in_use.repeat(5) + &in_vain);
+        assert!(!folder.path().join("gatepost.pid").exists());
+        // -t does not mind: whoever uses it may be the running master.
+        run(&mut command(program, &folder, &["-t"]));
+    }
+
+    fn a_log_of_the_start_that_cannot_be_opened_is_an_alert(program: Program) {
+        let (folder, _) = configured("gatepost.pid");
+        let log = folder.path().join("none/log");
+        let text = failed(command(program, &folder, &["-s", "quit", "-e", log.to_str().unwrap()]));
+        let alert = format!(
+            "{}: [alert] could not open error log file: open() \"{}\" failed (2: No such file or directory)\n",
+            program.name(), log.display()
+        );
+        assert!(text.starts_with(&alert), "{text}");
     }
 
     fn mistakes_on_the_command_line_lead_to_the_help(program: Program) {
