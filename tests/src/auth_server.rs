@@ -33,6 +33,8 @@ pub enum AuthAnswer {
     Raw(Vec<u8>),
     /// Say nothing until the proxy closes.
     Silence,
+    /// Reset the connection.
+    Reset,
     /// Answer like the other after a while.
     After(Duration, Box<Self>),
 }
@@ -60,7 +62,7 @@ impl AuthAnswer {
                 lines.push(line.to_owned());
                 Self::Headers(lines)
             }
-            Self::Raw(_) | Self::Silence | Self::After(..) => {
+            Self::Raw(_) | Self::Silence | Self::Reset | Self::After(..) => {
                 panic!("only Headers answers take header lines")
             }
         }
@@ -151,6 +153,10 @@ fn answer(stream: &mut TcpStream, answer: AuthAnswer) {
         }
         AuthAnswer::Silence => {
             let _ = std::io::copy(stream, &mut std::io::sink());
+        }
+        AuthAnswer::Reset => {
+            let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+            nix::sys::socket::setsockopt(stream, nix::sys::socket::sockopt::Linger, &linger).unwrap();
         }
         AuthAnswer::After(delay, then) => {
             thread::sleep(delay);

@@ -80,11 +80,15 @@ on_both! {
         };
         for (answer, log) in [
             (AuthAnswer::Raw(b"HTTP/1.0 200 OK\r\n bad\r\n\r\n".to_vec()), "sent invalid header in response"),
+            (AuthAnswer::Raw(b"HTTP/nonsense\r\n\r\n".to_vec()), "sent invalid response"),
+            (AuthAnswer::Raw([b"HTTP/1.0 200 OK\r\nX: ", &[b'x'; 17_000][..]].concat()), "sent too big header"),
             (AuthAnswer::Raw(b"HTTP/1.0 200 OK\r\n\r\n".to_vec()), "did not send status"),
             (AuthAnswer::Raw(b"HTTP/1.0 500 Oops\r\nAuth-Status: OK\r\n\r\n".to_vec()), "returned status 500"),
             (accept(&[]), "did not send server or port"),
             (accept(&["Auth-Server: nowhere", "Auth-Port: 1"]), "sent invalid server address:\"nowhere\""),
             (accept(&["Auth-Server: 127.0.0.1", "Auth-Port: 0"]), "sent invalid server port:\"0\""),
+            (accept(&["Auth-Server: unix:/run/s", "Auth-Port: 1"]), "sent invalid server address:\"unix:/run/s\""),
+            (accept(&["Auth-Server: 127.0.0.1", "Auth-Port: 1", "Auth-Pass: a\x01b"]), "sent invalid credentials"),
         ] {
             let setup = refusing(Protocol::Imap, answer, program);
             let mut client = setup.client();
@@ -103,6 +107,27 @@ on_both! {
         client.say("a2 NOOP", "a2 OK completed");
         let prefix = format!("auth http server {} ", setup.auth.address());
         setup.proxy.await_log(&format!("{prefix}prematurely closed connection while in http auth state"));
+    }
+
+    fn an_auth_server_that_resets_is_an_outage(program: Program) {
+        let setup = refusing(Protocol::Pop3, AuthAnswer::Reset, program);
+        let mut client = setup.client();
+        client.say("USER alice", "+OK");
+        client.say("PASS sesame", "-ERR [SYS/TEMP] Temporary authentication failure");
+        client.say("NOOP", "+OK");
+        setup.proxy.await_log("recv() failed (104: Connection reset by peer) while in http auth state, client: ");
+    }
+
+    fn a_digest_opens_no_backend(program: Program) {
+        let setup = Plan::new(Protocol::Pop3).directives("pop3_auth plain apop;").start(program);
+        let mut client = setup.client();
+        client.say("APOP alice 00112233445566778899aabbccddeeff", "-ERR internal server error");
+        client.expect_eof();
+        setup.proxy.await_log(&format!("auth http server {} did not send password while in http auth state", setup.auth.address()));
+        let request = &setup.auth.requests()[0];
+        assert_eq!(request.header("Auth-Pass"), Some("00112233445566778899aabbccddeeff"));
+        let salt = request.header("Auth-Salt").unwrap();
+        assert!(salt.starts_with('<') && salt.ends_with("@mx.example.test>"), "{salt}");
     }
 
     fn silent_auth_server_times_out(program: Program) {
