@@ -50,7 +50,7 @@ pub(crate) fn listener(protocol: Protocol, letters: &[u8]) -> Listener {
         },
         verify_client: None,
         auth_failure: has(b'f'),
-        session_log: has(b'g'),
+        session_log: has(b'l'),
         proxy_ssl: gatepost_protocol::config::BackendTls::default(),
         real_ip_from: vec![Network::Inet { address: [0, 0, 0, 0].into(), prefix: 0 }],
     };
