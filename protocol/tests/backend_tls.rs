@@ -244,6 +244,13 @@ fn the_handshake_is_part_of_the_login_time() {
 }
 
 #[test]
+fn the_patience_of_a_stopping_worker_ends_the_handshake() {
+    let mut driver = connected(&towards(ProxySsl::On));
+    order("expire", &mut driver);
+    assert_over(&mut driver, Event::ShutdownTimedOut, Stage::HandshakingBackend);
+}
+
+#[test]
 fn a_refusal_under_tls_says_goodbye_under_tls() {
     let server = Server { pass_error_message: true, ..pop3(StartTls::Off) };
     let mut driver = connected(&listener(with_backend_tls(ProxySsl::On, server)));

@@ -262,6 +262,7 @@ impl Phase {
             | Self::Closed => self,
         }
     }
+
     /// The worker stops now.
     pub(super) fn on_shutdown_timeout(self, core: &mut Core) -> Self {
         if matches!(self, Self::Relaying(_) | Self::Closed) {
@@ -270,7 +271,11 @@ impl Phase {
         core.log(Event::ShutdownTimedOut);
         if matches!(
             self,
-            Self::Authenticating(_) | Self::Sleeping(_) | Self::Connecting(_) | Self::LoggingIn(_)
+            Self::Authenticating(_)
+                | Self::Sleeping(_)
+                | Self::Connecting(_)
+                | Self::Securing(_)
+                | Self::LoggingIn(_)
         ) {
             // The command that waits for its answer gets one.
             return core.internal_error();
