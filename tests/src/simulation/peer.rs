@@ -28,6 +28,8 @@ pub(super) struct Conn {
     tls: RefCell<Option<ClientConnection>>,
     /// Whether the other side has said anything under TLS: before that its handshake may have been cut short.
     has_decrypted: Cell<bool>,
+    /// Whether it has taken leave.
+    has_heard_the_end: Cell<bool>,
 }
 
 /// The other side is no more.
@@ -47,23 +49,24 @@ impl Conn {
             received: RefCell::default(),
             tls: RefCell::default(),
             has_decrypted: Cell::default(),
+            has_heard_the_end: Cell::default(),
         }
     }
 
     /// Waits for bytes: at least one, at most `most`.
     pub(super) async fn read(&self, most: usize) -> Result<Vec<u8>, Gone> {
-        let mut received = std::mem::take(&mut *self.received.borrow_mut());
-        if !received.is_empty() {
-            let rest = received.split_off(received.len().min(most));
-            *self.received.borrow_mut() = rest;
-            return Ok(received);
-        }
-        if self.tls.borrow().is_none() {
-            return self.read_wire(most).await;
-        }
         loop {
-            if let Some(outcome) = self.decrypted(most) {
-                return outcome;
+            let mut received = std::mem::take(&mut *self.received.borrow_mut());
+            if !received.is_empty() {
+                let rest = received.split_off(received.len().min(most));
+                *self.received.borrow_mut() = rest;
+                return Ok(received);
+            }
+            if self.tls.borrow().is_none() {
+                return self.read_wire(most).await;
+            }
+            if self.has_heard_the_end.get() {
+                return Err(Gone::Ended);
             }
             self.receive_records().await?;
         }
@@ -90,7 +93,8 @@ impl Conn {
             let bytes = self.read(4_096).await?;
             line.extend_from_slice(&bytes);
             if let Some(end) = line.iter().position(|&byte| byte == b'\n') {
-                *self.received.borrow_mut() = line.split_off(end + 1);
+                // In front of what is there of the following bytes.
+                self.received.borrow_mut().splice(..0, line.split_off(end + 1));
                 line.pop();
                 if line.pop() != Some(b'\r') {
                     self.world.complain("a line ends without CRLF");
@@ -194,23 +198,21 @@ impl Conn {
                     self.world.complain(format!("TLS is broken: {error}"));
                     return Err(Gone::Reset);
                 }
+                // At once, for there is room for one record only.
+                self.keep_decrypted(tls);
             }
         }
         Ok(())
     }
 
-    /// What has been decrypted, if anything or the end has.
-    fn decrypted(&self, most: usize) -> Option<Result<Vec<u8>, Gone>> {
-        let mut tls = self.tls.borrow_mut();
-        let mut buffer = vec![0; most];
-        match tls.as_mut()?.reader().read(&mut buffer) {
-            Ok(0) => Some(Err(Gone::Ended)),
-            Ok(count) => {
-                self.has_decrypted.set(true);
-                buffer.truncate(count);
-                Some(Ok(buffer))
+    fn keep_decrypted(&self, tls: &mut ClientConnection) {
+        let mut buffer = [0; 4_096];
+        while let Ok(count) = tls.reader().read(&mut buffer) {
+            if count == 0 {
+                return self.has_heard_the_end.set(true);
             }
-            Err(_) => None,
+            self.has_decrypted.set(true);
+            self.received.borrow_mut().extend_from_slice(&buffer[..count]);
         }
     }
 
