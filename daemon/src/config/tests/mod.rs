@@ -6,6 +6,7 @@ mod listen;
 mod log;
 mod main_level;
 mod odd;
+mod parity;
 mod proxy_ssl;
 mod servers;
 mod tls;

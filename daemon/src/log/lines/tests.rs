@@ -395,6 +395,42 @@ fn lines_about_the_backend_and_the_relay() {
 }
 
 #[test]
+fn actions_have_the_words_of_nginx() {
+    for (stage, words) in [
+        (Stage::SendingGreeting, "sending client greeting line"),
+        (Stage::ReadingProxyHeader, "reading PROXY protocol"),
+        (Stage::Handshaking, "SSL handshaking"),
+        (Stage::StartingTls, "in starttls state"),
+        (Stage::ResolvingAddress, "in resolving client address"),
+        (Stage::ResolvingName, "in resolving client hostname"),
+        (Stage::DelayingGreeting, "in delay pipelining state"),
+        (Stage::Auth, "in auth state"),
+        (Stage::HttpAuth, "in http auth state"),
+        (Stage::Connecting, "connecting to upstream"),
+        (Stage::SendingProxyHeader, "sending PROXY protocol header to upstream"),
+        (Stage::ReadingResponse, "reading response from upstream"),
+        (Stage::SendingUser, "sending user name to upstream"),
+        (Stage::SendingPassword, "sending password to upstream"),
+        (Stage::SendingLogin, "sending LOGIN command to upstream"),
+        (Stage::SendingHelo, "sending HELO/EHLO to upstream"),
+        (Stage::SendingXclient, "sending XCLIENT to upstream"),
+        (Stage::SendingClientHelo, "sending client HELO/EHLO to upstream"),
+        (Stage::SendingAuth, "sending AUTH to upstream"),
+        (Stage::SendingMail, "sending MAIL FROM to upstream"),
+        (Stage::SendingRcpt, "sending RCPT TO to upstream"),
+        (Stage::Proxying, "proxying"),
+        (Stage::ReadingClient, "proxying and reading from client"),
+        (Stage::SendingBackend, "proxying and sending to upstream"),
+        (Stage::ReadingBackend, "proxying and reading from upstream"),
+        (Stage::SendingClient, "proxying and sending to client"),
+    ] {
+        let line = render(&Event::ClientTimedOut, Some(stage), &context(), PLACE);
+        let message = "client timed out (110: Connection timed out) while";
+        assert_eq!(line, format!("{message} {words}, client: 192.0.2.7, server: 0.0.0.0:143"));
+    }
+}
+
+#[test]
 fn a_line_never_breaks() {
     let hostile = b"x\r\n2026/11/22 07:35:07 [info] 1#0: *1 client logged in".to_vec();
     let mut context = context();
