@@ -9,8 +9,9 @@ mod tls;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use gatepost_protocol::action::Side;
+use gatepost_protocol::action::{Action, Side};
 use gatepost_protocol::config::{Listener, Server, StartTls};
+use proptest::prelude::*;
 use support::server::{imap, listener, pop3, smtp};
 use support::transcript::order;
 use support::{Driver, SECOND};
@@ -141,4 +142,78 @@ fn what_a_client_says_too_early_is_bounded() {
         driver
     });
     check("login under way, with a full buffer behind it", held, 1536 + 512);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A caller that keeps to `input_limit` has a bound, whatever is said to it.
+    #[test]
+    fn no_peer_makes_a_session_hold_more_than_its_buffers(
+        protocol in 0..3_usize,
+        said in prop::collection::vec((any::<prop::sample::Index>(), 0..400_usize), 0..40),
+    ) {
+        let server = match protocol {
+            0 => imap(StartTls::Off),
+            1 => pop3(StartTls::Off),
+            _ => smtp(StartTls::Off),
+        };
+        // One command or what comes behind it, one reply of a backend, and what a login is kept in.
+        let budget = (1536 + server.client_buffer + server.proxy_buffer + 1024).cast_signed();
+        let listener = listener(server);
+        let before = HELD.get();
+        let mut driver = Driver::open(&listener);
+        for (word, noise) in said {
+            let word = *word.get(&SAID);
+            match word.strip_prefix("> ") {
+                Some(_) if !is_awaited(word, &driver) => {}
+                Some(outcome) => order(outcome, &mut driver),
+                None => {
+                    let bytes = [word.as_bytes(), &vec![b'x'; noise]].concat();
+                    let side = if driver.wants_input(Side::Backend) { Side::Backend } else { Side::Client };
+                    let limit = driver.input_limit(side).min(bytes.len());
+                    driver.input(side, &bytes[..limit]);
+                }
+            }
+            (driver.client, driver.backend) = (Vec::new(), Vec::new());
+            let awaited = std::mem::take(&mut driver.actions);
+            let held = HELD.get() - before;
+            driver.actions = awaited.into_iter().filter(is_operation).collect();
+            prop_assert!(held <= budget, "{held} bytes behind {word:?}");
+        }
+    }
+}
+
+/// Commands that keep something, replies that are gathered, and noise; `>` ends an operation.
+const SAID: [&str; 16] = [
+    "",
+    "\r\n",
+    "a LOGIN {300}\r\n",
+    "a LOGIN \"",
+    "a LOGIN joe x\r\n",
+    "USER ",
+    "USER joe\r\nPASS x\r\n",
+    "AUTH LOGIN\r\n",
+    "am9l\r\n",
+    "EHLO x\r\nAUTH PLAIN AGpvZQB4\r\n",
+    "> accepted 127.0.0.1:1143 joe secret",
+    "> connected",
+    "* OK ",
+    "+OK ",
+    "220-x",
+    "250-x\r\n",
+];
+
+fn is_operation(action: &Action) -> bool {
+    matches!(action, Action::Authenticate(_) | Action::Connect(_))
+}
+
+/// Whether the session waits for this outcome.
+fn is_awaited(word: &str, driver: &Driver) -> bool {
+    let expected = if word == "> connected" {
+        |action: &Action| matches!(action, Action::Connect(_))
+    } else {
+        |action: &Action| matches!(action, Action::Authenticate(_))
+    };
+    driver.actions.last().is_some_and(expected)
 }

@@ -1,17 +1,15 @@
-//! Whatever happens to a session, in whatever order: it does not panic, it keeps its contract with the caller, and no
-//! byte reaches a backend but by the latest login, once the auth server has let it in.
-
-mod support;
-#[path = "support/tls.rs"]
-mod tls;
+//! Whatever happens, in whatever order: a session does not panic, it keeps its contract with the caller, and no byte
+//! reaches a backend but by the latest login, once the auth server has let it in.
 
 use gatepost_protocol::action::{Action, Completion, ConnectFailure, DnsError, Errno, LookupFailure, Side};
 use gatepost_protocol::auth::{AuthFailure, AuthReply};
 use gatepost_protocol::config::{Listener, Protocol, Server, StartTls};
 use gatepost_protocol::session::SocketFailure;
 use proptest::prelude::*;
-use support::server::{imap, listener, pop3, smtp_with};
-use support::{Driver, SECOND, transcript};
+
+use super::support::server::{imap, listener, pop3, smtp_with};
+use super::support::{Driver, SECOND, transcript};
+use super::tls;
 
 /// One thing that may happen.
 #[derive(Clone, Debug)]
@@ -314,25 +312,5 @@ proptest! {
             driver.take_actions().iter().for_each(|action| ledger.note(action));
         }
         prop_assert!(driver.is_relay());
-    }
-
-    #[test]
-    fn the_clients_bytes_behind_its_login_reach_the_backend_once_and_in_order(
-        early in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 5),
-        late in prop::collection::vec(any::<u8>(), 0..50),
-    ) {
-        let mut driver = Driver::open(&listener(pop3(StartTls::Off)));
-        let login = [b"USER joe\r\nPASS x\r\n", &early[0][..]].concat();
-        driver.input(Side::Client, &login);
-        transcript::order("accepted 127.0.0.1:1", &mut driver);
-        driver.input(Side::Client, &early[1]);
-        transcript::order("connected", &mut driver);
-        for part in &early[2..] {
-            driver.input(Side::Client, part);
-            driver.input(Side::Backend, b"+OK\r\n");
-        }
-        driver.input(Side::Client, &late);
-        let expected = [b"USER joe\r\nPASS x\r\n", &early.concat()[..], &late].concat();
-        prop_assert_eq!(std::mem::take(&mut driver.backend), expected);
     }
 }

@@ -1,0 +1,10 @@
+//! What holds for every session, whatever its peers do.
+
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../support/tls.rs"]
+mod tls;
+
+mod bytes;
+mod contract;
+mod secrets;
