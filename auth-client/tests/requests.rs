@@ -11,6 +11,7 @@ use gatepost_protocol::client_certificate::{ClientCertificate, ClientFacts, Veri
 use gatepost_protocol::config::Protocol;
 use gatepost_protocol::secret::Secret;
 use gatepost_protocol::transport::TlsFacts;
+use proptest::prelude::*;
 
 fn request(protocol: Protocol, credentials: Credentials) -> AuthRequest {
     AuthRequest {
@@ -265,4 +266,58 @@ fn raw_values_cannot_begin_a_line() {
 fn the_password_is_in_no_debug_text() {
     let exchange = Exchange::new(&request(Protocol::Imap, plain(b"alice", b"hunter2")), &settings());
     assert!(!format!("{exchange:?}").contains("hunter2"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever the client calls itself, an HTTP server reads the headers that were meant, and login and password can be
+    /// decoded.
+    #[test]
+    fn any_credentials_make_one_request(
+        login in text(),
+        password in text(),
+        (helo, mail, rcpt) in (line(), line(), line()),
+        protocol in prop::sample::select(vec![Protocol::Imap, Protocol::Pop3, Protocol::Smtp]),
+        is_envelope: bool,
+    ) {
+        let credentials = match is_envelope {
+            true => Credentials::Envelope(Envelope { helo, mail, rcpt }),
+            false => plain(&login, &password),
+        };
+        let mut buffer = WipedBuffer::new();
+        write(&request(protocol, credentials), &settings(), &mut buffer);
+        let mut headers = [httparse::EMPTY_HEADER; 20];
+        let mut parsed = httparse::Request::new(&mut headers);
+        prop_assert_eq!(parsed.parse(&buffer).unwrap(), httparse::Status::Complete(buffer.len()));
+        let names: Vec<&str> = parsed.headers.iter().map(|header| header.name).collect();
+        prop_assert!(names.starts_with(&["Host", "Auth-Method", "Auth-User", "Auth-Pass", "Auth-Protocol"]));
+        prop_assert!(names.iter().enumerate().all(|(at, name)| !names[at + 1..].contains(name)), "{:?}", names);
+        if !is_envelope {
+            prop_assert_eq!(decoded(parsed.headers[2].value), login);
+            prop_assert_eq!(decoded(parsed.headers[3].value), password);
+        }
+    }
+}
+
+/// DEL goes out as it is, which nginx does too and not every server takes.
+fn text() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>().prop_filter("no DEL", |&byte| byte != 0x7f), 0..60)
+}
+
+/// What SMTP lets into an envelope.
+fn line() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>().prop_filter("no control", |byte| !byte.is_ascii_control()), 0..60)
+}
+
+/// `%XX` as the byte it stands for.
+fn decoded(mut value: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while let [first, rest @ ..] = value {
+        let digits = rest.get(..2).filter(|_| *first == b'%');
+        let byte = digits.map(|digits| u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap());
+        value = if byte.is_some() { &rest[2..] } else { rest };
+        bytes.push(byte.unwrap_or(*first));
+    }
+    bytes
 }
