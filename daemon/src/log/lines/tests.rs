@@ -3,6 +3,7 @@ mod auth;
 use std::net::SocketAddr;
 
 use gatepost_protocol::client_certificate::VerifyFailure;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -445,4 +446,36 @@ fn addresses_print_as_nginx_prints_them() {
     assert_eq!(peer_text(&inet("[::]:143")), "[::]:143");
     assert_eq!(peer_text(&inet("0.0.0.0:143")), "0.0.0.0:143");
     assert_eq!(peer_text(&Peer::Unix("/run/gatepost".into())), "unix:/run/gatepost");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever a peer says, an event is one line of printable text.
+    #[test]
+    fn one_event_is_one_line(bytes in prop::collection::vec(any::<u8>(), 0..60), login: bool, upstream: bool) {
+        let text: Box<str> = String::from_utf8_lossy(&bytes).into();
+        let mut context = context();
+        context.login = login.then(|| bytes.clone().into());
+        context.upstream = upstream.then(|| text.clone());
+        for event in [
+            Event::Connected,
+            Event::BrokenProxyHeader(bytes.clone()),
+            Event::TlsFailed(Side::Client, text.clone()),
+            Event::TlsFailed(Side::Backend, text.clone()),
+            Event::CertificateRefused(text.clone()),
+            Event::LookupFailed(LookupFailure::InvalidName(bytes.clone())),
+            Event::LookupFailed(LookupFailure::Name(text, DnsError::TimedOut)),
+            Event::RejectedBeforeGreeting(bytes.clone()),
+            Event::Rejected(bytes.clone()),
+            Event::TooLongCommand(bytes.clone(), 600),
+            Event::LoginRefused(bytes.clone()),
+            Event::BackendReplyTooLong(bytes.clone()),
+            Event::BackendRefused { text: bytes.clone(), passed: true },
+            Event::BackendRefused { text: bytes, passed: false },
+        ] {
+            let line = render(&event, Some(Stage::Auth), &context, PLACE);
+            prop_assert!(!line.chars().any(char::is_control), "{event:?}: {line:?}");
+        }
+    }
 }
