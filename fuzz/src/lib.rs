@@ -2,16 +2,30 @@
 //! them with the committed corpora. Each panics if the engine breaks a promise.
 
 mod auth_reply;
+mod backend;
 mod configuration;
+mod dialogue;
+mod dns_answer;
+mod imap_commands;
 mod ledger;
+mod outcome;
+mod pop3_commands;
 mod proxy_header;
+mod sasl;
 mod script;
 mod session;
 mod settings;
+mod smtp_commands;
+mod tls;
 
 pub use auth_reply::auth_reply;
 pub use configuration::configuration;
+pub use dns_answer::dns_answer;
+pub use imap_commands::imap_commands;
+pub use pop3_commands::pop3_commands;
 pub use proxy_header::proxy_header;
+pub use sasl::sasl;
+pub use smtp_commands::smtp_commands;
 
 use gatepost_protocol::config::Protocol;
 
@@ -30,16 +44,39 @@ pub fn smtp_session(data: &[u8]) {
     session::run(Protocol::Smtp, data);
 }
 
+/// The replies of an IMAP backend to a login.
+pub fn imap_backend(data: &[u8]) {
+    backend::run(Protocol::Imap, data);
+}
+
+/// The replies of a POP3 backend.
+pub fn pop3_backend(data: &[u8]) {
+    backend::run(Protocol::Pop3, data);
+}
+
+/// The replies of an SMTP backend.
+pub fn smtp_backend(data: &[u8]) {
+    backend::run(Protocol::Smtp, data);
+}
+
 /// A target and its body, by name.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of this crate.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 14] = [
     ("imap_session", imap_session),
     ("pop3_session", pop3_session),
     ("smtp_session", smtp_session),
+    ("imap_commands", imap_commands),
+    ("pop3_commands", pop3_commands),
+    ("smtp_commands", smtp_commands),
+    ("imap_backend", imap_backend),
+    ("pop3_backend", pop3_backend),
+    ("smtp_backend", smtp_backend),
+    ("sasl", sasl),
     ("auth_reply", auth_reply),
     ("configuration", configuration),
+    ("dns_answer", dns_answer),
     ("proxy_header", proxy_header),
 ];
 

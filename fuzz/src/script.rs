@@ -6,8 +6,14 @@
 /// One thing that happens.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step<'a> {
-    /// `C`: the client sends these bytes.
+    /// `C`: the client sends these bytes, under TLS once it has begun a handshake.
     Client(&'a [u8]),
+    /// `R`: the same bytes are on the wire, whatever was there before.
+    ClientWire(&'a [u8]),
+    /// `T`: the client begins a TLS handshake.
+    ClientHandshake,
+    /// `N`: the client ends TLS by a close_notify.
+    ClientCloseNotify,
     /// `B`: the backend sends these bytes.
     Backend(&'a [u8]),
     /// `A`: the operation under way ends in this way; see `session.rs`.
@@ -36,6 +42,9 @@ pub(crate) fn parse(data: &[u8]) -> (&[u8], Vec<Step<'_>>) {
 fn step(piece: &[u8]) -> Step<'_> {
     let (kind, detail) = (piece[0], &piece[1..]);
     match kind {
+        b'R' => Step::ClientWire(detail),
+        b'T' => Step::ClientHandshake,
+        b'N' => Step::ClientCloseNotify,
         b'B' => Step::Backend(detail),
         b'A' => Step::Outcome(detail),
         b'D' => Step::Deadline,

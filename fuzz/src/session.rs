@@ -1,31 +1,28 @@
 //! One session from a script, with all that a caller may rely on asserted after every step.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use gatepost_protocol::action::{
-    Action, Completion, ConnectFailure, DnsError, Errno, LookupFailure, Output, Side,
-};
+use gatepost_protocol::action::{Action, Completion, Errno, Output, Side};
 use gatepost_protocol::address::{ClientAddr, Origin};
-use gatepost_protocol::auth::{Accepted, AuthFailure, AuthReply, BackendAddr, Refusal};
-use gatepost_protocol::config::{Listener, Protocol};
+use gatepost_protocol::auth::AuthReply;
+use gatepost_protocol::config::{Listener, Protocol, StartTls};
 use gatepost_protocol::relay::Relay;
-use gatepost_protocol::secret::Secret;
 use gatepost_protocol::session::{Session, SocketFailure};
 
-use crate::ledger::{Ledger, Operation};
+use crate::ledger::Ledger;
+use crate::outcome::{self, PASSWORD};
 use crate::script::{self, Step};
-use crate::settings;
+use crate::{settings, tls};
 
-/// Runs the script, and if no TLS can come into it a second time with every read from the client one byte long: nobody
-/// can tell the difference. (What a backend says before it was asked must not be taken for the answer, so there the
-/// reads may matter.)
+/// Runs the script, and without STARTTLS a second time with every read from the client one byte long: nobody can tell
+/// the difference. (Reads may matter for what a client says behind STARTTLS and what a backend says before it was asked,
+/// for neither must be taken for more than it is.)
 pub(crate) fn run(protocol: Protocol, data: &[u8]) {
     let (letters, steps) = script::parse(data);
     let listener = settings::listener(protocol, letters);
     let start = start();
     let whole = Run::play(&listener, &steps, start, usize::MAX);
-    if listener.server.tls.is_none() {
+    if listener.server.starttls == StartTls::Off {
         let split = Run::play(&listener, &steps, start, 1);
         assert_eq!(whole.said, split.said, "reads of one byte lead elsewhere");
     }
@@ -34,6 +31,7 @@ pub(crate) fn run(protocol: Protocol, data: &[u8]) {
 /// What the peers and the caller saw.
 #[derive(Default, PartialEq, Eq)]
 struct Said {
+    /// In clear, if the client has TLS.
     client: Vec<u8>,
     backend: Vec<u8>,
     /// Without log lines, which may tell how many bytes had come.
@@ -48,7 +46,8 @@ struct Run {
     client_read_limit: usize,
     client: Leg,
     backend: Leg,
-    is_plain: bool,
+    /// The client's TLS, from its first handshake message on.
+    tls: Option<tls::Client>,
     said: Said,
     /// Whether the worker has been told to stop.
     is_stopping: bool,
@@ -80,7 +79,7 @@ impl Run {
             client_read_limit,
             client: Leg::default(),
             backend: Leg::default(),
-            is_plain: listener.server.tls.is_none(),
+            tls: None,
             said: Said::default(),
             is_stopping: false,
         };
@@ -96,7 +95,18 @@ impl Run {
 
     fn step(&mut self, step: Step<'_>) {
         match step {
-            Step::Client(bytes) => self.send(Side::Client, bytes),
+            Step::Client(bytes) => match &mut self.tls {
+                Some(tls) => tls.say(bytes),
+                None => self.send(Side::Client, bytes),
+            },
+            Step::ClientWire(bytes) => self.send(Side::Client, bytes),
+            Step::ClientHandshake if self.tls.is_none() => self.tls = Some(tls::Client::new()),
+            Step::ClientHandshake => {}
+            Step::ClientCloseNotify => {
+                if let Some(tls) = &mut self.tls {
+                    tls.close();
+                }
+            }
             Step::Backend(bytes) => self.send(Side::Backend, bytes),
             Step::Outcome(detail) => self.complete(detail),
             Step::Deadline => self.reach_deadline(),
@@ -132,10 +142,17 @@ impl Run {
         }
     }
 
+    /// What the client's TLS has to say, if it has any, is on its way.
+    fn send_records(&mut self) {
+        let wire = self.tls.as_mut().map(tls::Client::wire).unwrap_or_default();
+        self.send(Side::Client, &wire);
+    }
+
     /// As the loop does: reads each leg for as long as the session takes more of it.
     fn read_what_waits(&mut self) {
         let mut is_idle = false;
         while !std::mem::replace(&mut is_idle, true) {
+            self.send_records();
             for side in [Side::Client, Side::Backend] {
                 while self.ledger.is_open(side) && self.read(side) {
                     is_idle = false;
@@ -177,7 +194,7 @@ impl Run {
             Stage::Relay(relay) => relay.handle_input(side, &mut wire, now, out),
             Stage::Between => {}
         });
-        if is_relay && self.is_plain {
+        if is_relay && self.tls.is_none() {
             assert_eq!(
                 self.said.of(side.other())[before..],
                 sent,
@@ -198,57 +215,24 @@ impl Run {
         }
     }
 
-    /// Ends the operation under way. The first byte tells how, the rest is a login or a text.
+    /// Ends the operation under way.
     fn complete(&mut self, detail: &[u8]) {
-        let (kind, detail) = detail.split_first().map_or((b'+', detail), |(kind, detail)| (*kind, detail));
-        let completion = match (self.ledger.under_way.take(), kind) {
-            (None, _) => return,
-            (Some(Operation::Resolve), b'+') => Completion::Resolved(Ok("client.example".into())),
-            (Some(Operation::Resolve), b'-') => Completion::Resolved(Err(LookupFailure::Mismatch)),
-            (Some(Operation::Resolve), _) => {
-                Completion::Resolved(Err(LookupFailure::Address(DnsError::TimedOut)))
+        let Some(operation) = self.ledger.under_way.take() else { return };
+        let completion = outcome::completion(operation, detail);
+        match &completion {
+            Completion::Auth(answer) => {
+                self.ledger.is_accepted |= matches!(answer, Ok(AuthReply::Accepted(_)));
             }
-            (Some(Operation::Connect), b'-') => {
-                Completion::Connected(Err(ConnectFailure::Refused(Errno(111))))
-            }
-            (Some(Operation::Connect), _) => {
+            Completion::Connected(Ok(())) => {
                 self.ledger.is_backend_open = true;
                 self.backend = Leg::default();
-                Completion::Connected(Ok(()))
             }
-            (Some(Operation::Auth { needs_password }), _) => {
-                Completion::Auth(self.answer(kind, detail, needs_password))
-            }
-        };
+            Completion::Connected(Err(_)) | Completion::Resolved(_) => {}
+        }
         self.change(|stage, now, out| match stage {
             Stage::Login(session) => session.handle_completion(completion, now, out),
             Stage::Relay(_) | Stage::Between => panic!("a relay has no operation under way"),
         });
-    }
-
-    /// An answer of the auth server, such as the auth client lets pass.
-    fn answer(&mut self, kind: u8, detail: &[u8], needs_password: bool) -> Result<AuthReply, AuthFailure> {
-        let text: Vec<u8> = detail.iter().copied().filter(|byte| !byte.is_ascii_control()).collect();
-        let login = if text.is_empty() { None } else { Some(text.clone()) };
-        let refusal = |wait| {
-            let text = if text.is_empty() { b"no".to_vec() } else { text.clone() };
-            Ok(AuthReply::Refused(Refusal { text, code: None, wait, login: None }))
-        };
-        match kind {
-            b'-' => refusal(None),
-            b'~' => refusal(Some(Duration::from_secs(1))),
-            b'w' => Ok(AuthReply::Wait(Duration::ZERO)),
-            b'W' => Ok(AuthReply::Wait(Duration::from_secs(5))),
-            b'!' => Err(AuthFailure::TimedOut),
-            b'?' => Err(AuthFailure::NoStatus),
-            _ => {
-                self.ledger.is_accepted = true;
-                let password = (kind != b'=' || needs_password).then(|| Secret::from(PASSWORD));
-                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 143));
-                let backend = BackendAddr { target: address.into(), name: "127.0.0.1:143".into() };
-                Ok(AuthReply::Accepted(Accepted { backend, ssl: None, login, password }))
-            }
-        }
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -315,6 +299,11 @@ impl Run {
             let Some(action) = action else { break };
             assert!(!is_logged_in, "{action:?} behind Relay");
             self.ledger.on_action(&action);
+            if action == Action::Close(Side::Client)
+                && let Some(tls) = self.tls.as_mut().filter(|tls| tls.is_established())
+            {
+                assert!(tls.has_got_close_notify(), "an end without a word looks like a truncation");
+            }
             is_logged_in = action == Action::Relay;
             if !matches!(action, Action::Log(..)) {
                 self.said.actions.push(format!("{action:?}"));
@@ -329,7 +318,10 @@ impl Run {
 
     fn take_output(&mut self, out: &Output) {
         self.ledger.on_output(out);
-        self.said.client.extend_from_slice(&out.client);
+        match &mut self.tls {
+            Some(tls) => self.said.client.extend_from_slice(&tls.hear(&out.client)),
+            None => self.said.client.extend_from_slice(&out.client),
+        }
         self.said.backend.extend_from_slice(&out.backend);
     }
 
@@ -375,13 +367,10 @@ pub(crate) fn origin() -> Origin {
 }
 
 /// Where the clock begins; all else is relative to it.
-fn start() -> Instant {
+pub(crate) fn start() -> Instant {
     static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     *START.get_or_init(Instant::now)
 }
-
-/// What the auth server tells of the backend.
-const PASSWORD: &[u8] = b"backend-password";
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,14 @@
 //! The listener of a session target, chosen by letters.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_protocol::config::{Listener, Mail, Network, Protocol, ProxyProtocol, Server, StartTls};
 use gatepost_protocol::sasl::{Mechanism, Mechanisms};
 use gatepost_protocol::smtp::Xclient;
 use gatepost_protocol::{imap, pop3, smtp};
+
+use crate::tls;
 
 /// Builds a listener: each letter switches something on.
 pub(crate) fn listener(protocol: Protocol, letters: &[u8]) -> Listener {
@@ -41,7 +43,7 @@ pub(crate) fn listener(protocol: Protocol, letters: &[u8]) -> Listener {
         client_buffer: BUFFER,
         proxy_buffer: BUFFER,
         starttls,
-        tls: (ssl || starttls != StartTls::Off).then(tls),
+        tls: (ssl || starttls != StartTls::Off).then(tls::server),
         pass_error_message: has(b'm'),
         proxy_protocol: match (has(b'o'), has(b'O')) {
             (_, true) => ProxyProtocol::V2,
@@ -72,21 +74,6 @@ fn smtp_settings(starttls: StartTls, has: &impl Fn(u8) -> bool) -> smtp::Setting
 
 fn mechanisms() -> Mechanisms {
     [Mechanism::Plain, Mechanism::Login, Mechanism::CramMd5, Mechanism::External].into_iter().collect()
-}
-
-/// A server without a certificate: handshakes begin, and none succeeds, for a fuzzer cannot calculate one.
-fn tls() -> Arc<rustls::ServerConfig> {
-    static CONFIG: OnceLock<Arc<rustls::ServerConfig>> = OnceLock::new();
-    let make = || {
-        let config =
-            rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .expect("the provider has suites for both versions")
-                .with_no_client_auth()
-                .with_cert_resolver(Arc::new(rustls::server::ResolvesServerCertUsingSni::new()));
-        Arc::new(config)
-    };
-    Arc::clone(CONFIG.get_or_init(make))
 }
 
 /// The smallest buffers there may be: limits are reached early.

@@ -1,0 +1,4 @@
+//! See `gatepost_fuzz::imap_commands`.
+#![cfg_attr(fuzzing, no_main)]
+
+gatepost_fuzz::target!(gatepost_fuzz::imap_commands);

@@ -1,0 +1,4 @@
+//! See `gatepost_fuzz::smtp_backend`.
+#![cfg_attr(fuzzing, no_main)]
+
+gatepost_fuzz::target!(gatepost_fuzz::smtp_backend);
