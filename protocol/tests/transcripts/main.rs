@@ -8,6 +8,7 @@ mod support;
 #[path = "../support/tls.rs"]
 mod tls;
 
+mod advisories;
 mod backend_imap;
 mod backend_pop3;
 mod backend_smtp;

@@ -137,6 +137,19 @@ on_both! {
         }
     }
 
+    /// A client that means another protocol is not talked to (CVE-2021-3618).
+    fn the_application_protocol_must_be_ours(program: Program) {
+        let setup = Secured::start(program, Protocol::Imap, "");
+        let offering = |names: &[&str]| {
+            let mut config = (*setup.certificate.client(&[&TLS12, &TLS13])).clone();
+            config.alpn_protocols = names.iter().map(|name| name.as_bytes().to_vec()).collect();
+            Client::connect_tls(setup.host.port(1001), &config.into())
+        };
+        offering(&["http/1.1", "imap"]).expect("* OK IMAP4 ready");
+        assert_eq!(offering(&["http/1.1", "h2"]).end(), "", "no greeting");
+        setup.proxy.await_log("no application protocol");
+    }
+
     fn plaintext_to_a_tls_port_ends_alone(program: Program) {
         let setup = Secured::start(program, Protocol::Imap, "");
         let mut other = setup.secured(&TLS13);
