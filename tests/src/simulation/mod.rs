@@ -3,7 +3,7 @@
 //! Everything is drawn from one number, the seed: what some hundred sessions do, how their auth server and backends
 //! behave, how the network cuts, delays and loses what they say, in which order ready tasks run, and when the
 //! configuration is reloaded. Time is virtual, so that a minute of patience costs nothing. The real
-//! [`Service`] runs on that; [`watch`](self) and ledger look at every byte, connection and log line, and at the end
+//! [`Service`](gatepost_daemon::Service) runs on that; watch and ledger look at every byte, connection and log line, and at the end
 //! each session is judged by its own script.
 //!
 //! The same seed is the same run to the last event ([`Outcome::hash`]).
