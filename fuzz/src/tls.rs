@@ -50,8 +50,10 @@ impl Client {
         self.is_broken |= self.connection.writer().write_all(bytes).is_err();
     }
 
-    /// Says that no more will be said.
+    /// Says that no more will be said. Somebody who may not speak TLS at all is not listened to any more: behind its
+    /// close_notify rustls takes no mistake of its peer.
     pub(crate) fn close(&mut self) {
+        self.is_broken |= !self.has_heard;
         self.connection.send_close_notify();
     }
 
