@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use gatepost_protocol::secret::Secret;
 use pkcs8::EncryptedPrivateKeyInfoRef;
 use pkcs8::der::SecretDocument;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 
+use super::Passphrases;
 use super::pem::{Section, sections};
 use super::traditional::Traditional;
 
@@ -17,7 +17,7 @@ use super::traditional::Traditional;
 /// What is wrong with the text, or `load`'s.
 pub(super) fn load<K>(
     text: &[u8],
-    passphrases: &[Secret],
+    passphrases: Passphrases<'_>,
     load: impl Fn(PrivateKeyDer<'static>) -> Result<K, String>,
 ) -> Result<K, String> {
     let is_key = |section: &Section<'_>| section.label.ends_with("PRIVATE KEY");
@@ -84,14 +84,15 @@ impl Encrypted {
 
     fn load<K>(
         &self,
-        passphrases: &[Secret],
+        passphrases: Passphrases<'_>,
         load: impl Fn(PrivateKeyDer<'static>) -> Result<K, String>,
     ) -> Result<K, String> {
-        let mut reason = match passphrases {
-            [] => "it is encrypted, and there is no \"ssl_password_file\" with its passphrase".to_owned(),
-            _ => "it is encrypted, and none of the passphrases in \"ssl_password_file\" fits".to_owned(),
+        let Passphrases { directive, phrases } = passphrases;
+        let mut reason = match phrases {
+            [] => format!("it is encrypted, and there is no \"{directive}\" with its passphrase"),
+            _ => format!("it is encrypted, and none of the passphrases in \"{directive}\" fits"),
         };
-        for passphrase in passphrases {
+        for passphrase in phrases {
             match self.decrypt(passphrase.expose()) {
                 // A wrong passphrase may give what only looks like a key.
                 Ok(key) => match load(key) {
@@ -140,6 +141,8 @@ fn is_about_the_passphrase(error: &pkcs8::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use gatepost_protocol::secret::Secret;
+
     use super::*;
     use crate::certificates::provider;
 
@@ -148,7 +151,8 @@ mod tests {
     /// The public key that the private key of a text belongs to.
     fn load_public(text: &str, passphrases: &[&str]) -> Result<Vec<u8>, String> {
         let passphrases: Vec<_> = passphrases.iter().map(|text| Secret::from(text.as_bytes())).collect();
-        load(text.as_bytes(), &passphrases, |der| {
+        let passphrases = Passphrases { directive: "ssl_password_file", phrases: &passphrases };
+        load(text.as_bytes(), passphrases, |der| {
             let key = provider().key_provider.load_private_key(der).map_err(|error| error.to_string())?;
             Ok(key.public_key().expect("a public key").to_vec())
         })

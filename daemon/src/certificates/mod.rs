@@ -1,7 +1,6 @@
 //! Certificates and keys, and the TLS settings made of them.
 
 mod attributes;
-mod backends;
 mod chooser;
 mod ciphers;
 mod clients;
@@ -23,6 +22,7 @@ mod ticket_file;
 mod ticket_table;
 mod tickets;
 mod traditional;
+mod upstreams;
 
 use std::fmt;
 use std::io;
@@ -30,12 +30,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use gatepost_protocol::secret::Secret;
 use rustls::crypto::CryptoProvider;
 use rustls::server::ServerConfig;
 use thiserror::Error;
 
-pub(crate) use self::backends::{BackendSettings, Trust, client_config};
 use self::chooser::Chooser;
 pub(crate) use self::ciphers::DEFAULT as DEFAULT_CIPHERS;
 pub(crate) use self::clients::{ClientSettings, Clients};
@@ -43,12 +41,13 @@ pub(crate) use self::commands::command;
 use self::digest::digest_of;
 pub(crate) use self::negotiation::Negotiation;
 use self::pair::certified_key;
-pub(crate) use self::passphrases::passphrases;
+pub(crate) use self::passphrases::{Passphrases, passphrases};
 use self::request::AskForCertificate;
 pub(crate) use self::session_cache::SessionCache;
 pub(crate) use self::ticket_file::TicketKey;
 use self::tickets::Tickets;
 pub(crate) use self::tickets::{SHARED_SIZE as TICKETS_SIZE, TicketKeys};
+pub(crate) use self::upstreams::{Trust, UpstreamSettings, client_config};
 
 /// What the TLS of one server is made of.
 #[derive(Debug)]
@@ -56,7 +55,7 @@ pub(crate) struct Settings<'a> {
     /// Chains with their keys, one or more.
     pub(crate) pairs: Vec<(Certificates, Certificates)>,
     /// What keys may be encrypted with.
-    pub(crate) passphrases: &'a [Secret],
+    pub(crate) passphrases: Passphrases<'a>,
     pub(crate) negotiation: Negotiation,
     /// Sessions of clients without tickets.
     pub(crate) session_cache: SessionCache,

@@ -3,7 +3,6 @@
 use std::io;
 use std::path::Path;
 
-use gatepost_protocol::secret::Secret;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
@@ -13,14 +12,14 @@ use zeroize::Zeroizing;
 
 use super::pem::sections;
 use super::read::Parsed;
-use super::{CertificateError, Certificates, keys};
+use super::{CertificateError, Certificates, Passphrases, keys};
 use crate::log::lines::error_text;
 
 /// Loads a pair, and makes sure that it is one.
 pub(super) fn certified_key(
     certificates: &Certificates,
     key: &Certificates,
-    passphrases: &[Secret],
+    passphrases: Passphrases<'_>,
     provider: &CryptoProvider,
     read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<CertifiedKey, CertificateError> {

@@ -1,6 +1,15 @@
-//! Passphrases of keys, as `ssl_password_file` has them.
+//! Passphrases of keys, as `ssl_password_file` and its like have them.
 
 use gatepost_protocol::secret::Secret;
+
+/// What keys may be encrypted with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Passphrases<'a> {
+    /// The directive that names the file they are in.
+    pub(crate) directive: &'a str,
+    /// None without that directive.
+    pub(crate) phrases: &'a [Secret],
+}
 
 /// Bytes that a line may have, its end not counted.
 const LONGEST_LINE: usize = 4095;

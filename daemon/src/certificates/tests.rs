@@ -1,3 +1,4 @@
+use gatepost_protocol::secret::Secret;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::client::{Resumption, Tls12Resumption};
 use rustls::pki_types::CertificateDer;
@@ -22,7 +23,7 @@ fn settings(certificate: &str, key: &str) -> Settings<'static> {
     };
     Settings {
         pairs: vec![(from(certificate), from(key))],
-        passphrases: &[],
+        passphrases: Passphrases { directive: "ssl_password_file", phrases: &[] },
         negotiation: Negotiation::new(true, true, DEFAULT_CIPHERS).expect("the default"),
         session_cache: SessionCache::Off,
         ticket_keys: TicketKeys::Shared(Arc::new(SharedMemory::new(TICKETS_SIZE).expect("memory"))),
@@ -121,13 +122,14 @@ fn version1() -> Vec<(String, String)> {
 
 #[test]
 fn certificates_of_version_1_are_presented() {
-    let passphrases = [Secret::from(&b"sesame"[..])];
+    let phrases = [Secret::from(&b"sesame"[..])];
+    let passphrases = Passphrases { directive: "ssl_password_file", phrases: &phrases };
     let pairs = version1();
     for (certificate, key) in &pairs {
-        let settings = Settings { passphrases: &passphrases, ..settings(certificate, key) };
+        let settings = Settings { passphrases, ..settings(certificate, key) };
         server_config(&settings, &missing).expect("settings");
     }
-    let settings = Settings { passphrases: &passphrases, ..settings(&pairs[0].0, &pairs[1].1) };
+    let settings = Settings { passphrases, ..settings(&pairs[0].0, &pairs[1].1) };
     let error = server_config(&settings, &missing).expect_err("the key of another").to_string();
     assert!(error.ends_with("::key values mismatch)"), "{error}");
 }

@@ -103,6 +103,7 @@ pub(super) const SERVER: &[(&str, Default)] = &[
     ("proxy_ssl_server_name", Is("on")),
     ("proxy_ssl_certificate", Nothing),
     ("proxy_ssl_certificate_key", Nothing),
+    ("proxy_ssl_password_file", Nothing),
     ("proxy_ssl_protocols", Is("TLSv1.2 TLSv1.3")),
     ("proxy_ssl_ciphers", Is("HIGH:!aNULL:!MD5")),
     ("proxy_ssl_session_reuse", Is("on")),

@@ -20,13 +20,13 @@ pub struct Error {
     place: Place,
     hint: Option<String>,
     /// Directives whose absence is the error.
-    missing: &'static [&'static str],
+    missing: Box<[String]>,
 }
 
 impl Error {
     pub(crate) fn new(message: impl Into<String>, place: Place) -> Self {
         // Quoted words may hold line ends and worse.
-        Self { message: one_line(&message.into()).into_owned(), place, hint: None, missing: &[] }
+        Self { message: one_line(&message.into()).into_owned(), place, hint: None, missing: Box::default() }
     }
 
     /// An error that belongs to no line.
@@ -46,14 +46,14 @@ impl Error {
     }
 
     /// Says that there is no error if one of these directives is there.
-    pub(super) fn for_lack_of(mut self, missing: &'static [&'static str]) -> Self {
-        self.missing = missing;
+    pub(super) fn for_lack_of(mut self, missing: &[&str]) -> Self {
+        self.missing = missing.iter().map(|&name| name.to_owned()).collect();
         self
     }
 
     /// Directives any of which would have kept this from being an error.
-    pub(super) fn missing(&self) -> &'static [&'static str] {
-        self.missing
+    pub(super) fn missing(&self) -> &[String] {
+        &self.missing
     }
 
     /// What the operator may have meant, for a line of its own behind the error.

@@ -93,9 +93,10 @@ impl Damage {
 
     /// Whether what is missing may be so for an error in this level alone, which is of this kind.
     pub(super) fn explains(&self, error: &Error, context: Context) -> bool {
-        let may_stand_here =
-            |name: &&str| directive::find(name).is_some_and(|directive| directive.contexts.contains(context));
-        let is_refused = |name: &&str| self.names.iter().any(|refused| refused == name);
+        let may_stand_here = |name: &String| {
+            directive::find(name).is_some_and(|directive| directive.contexts.contains(context))
+        };
+        let is_refused = |name: &String| self.names.contains(name);
         let mut missing = error.missing().iter();
         missing.any(|name| is_refused(name) || self.is_total && may_stand_here(name))
     }

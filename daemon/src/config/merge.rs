@@ -1,7 +1,7 @@
 //! From levels to settings: what each server effectively has, checked (spec/config.md sections 9 to 15).
 
-mod proxy_ssl;
 mod tls;
+mod upstream_ssl;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -102,7 +102,7 @@ fn merge(
     protocol: Protocol,
     tls: Option<Tls>,
 ) -> Result<Merged, Error> {
-    let proxy_ssl = proxy_ssl::backend_tls(reader, layer)?;
+    let proxy_ssl = upstream_ssl::backend_tls(reader, layer)?;
     let engine = Arc::new(engine(reader, layer, protocol, tls, proxy_ssl));
     let missing = || {
         Error::new("no \"auth_http\" is defined for server", block.place.clone()).for_lack_of(&["auth_http"])

@@ -4,9 +4,9 @@ pub(super) mod auth;
 pub(super) mod listen;
 pub(super) mod methods;
 mod proxy;
-mod proxy_ssl;
 mod server;
 pub(super) mod tls;
+mod upstream_ssl;
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,8 +17,15 @@ use crate::runtime::Peer;
 pub(super) use server::ServerBlock;
 use server::deprecated;
 
-pub(super) const TABLES: &[&[Directive]] =
-    &[server::TABLE, listen::TABLE, methods::TABLE, auth::TABLE, proxy::TABLE, proxy_ssl::TABLE, tls::TABLE];
+pub(super) const TABLES: &[&[Directive]] = &[
+    server::TABLE,
+    listen::TABLE,
+    methods::TABLE,
+    auth::TABLE,
+    proxy::TABLE,
+    upstream_ssl::PROXY_SSL,
+    tls::TABLE,
+];
 
 /// What `mail {}` says.
 #[derive(Default)]

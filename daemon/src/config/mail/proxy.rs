@@ -1,6 +1,6 @@
 //! Towards the backend, and who the client is (spec/config.md sections 13 and 14).
 
-use gatepost_protocol::config::ProxyProtocol;
+use gatepost_protocol::config::{ProxyProtocol, ProxySsl};
 
 use super::methods::buffer;
 use super::server::warn_of_milliseconds;
@@ -33,6 +33,11 @@ pub(super) const TABLE: &[Directive] = &[
     }),
     Directive::one("proxy_smtp_auth", MAIL_SERVER, |reader, words| {
         once(&mut reader.layer().proxy_smtp_auth, words.flag())
+    }),
+    Directive::one("proxy_ssl", MAIL_SERVER, |reader, words| {
+        let kinds = [("off", ProxySsl::Off), ("on", ProxySsl::On), ("starttls", ProxySsl::StartTls)];
+        let place = reader.place();
+        once(&mut reader.layer().proxy_ssl, words.choice(&kinds).map(|kind| (kind, place)))
     }),
     Directive::one("proxy_timeout", MAIL_SERVER, |reader, words| {
         warn_of_milliseconds(reader, words);

@@ -1,7 +1,10 @@
 //! TLS towards clients (spec/config.md section 15).
 
+use std::sync::Arc;
+
 use gatepost_protocol::client_certificate::VerifyClient;
 use gatepost_protocol::config::StartTls;
+use gatepost_protocol::secret::Secret;
 use zeroize::Zeroizing;
 
 use super::methods::add_choices;
@@ -93,7 +96,9 @@ pub(super) const TABLE: &[Directive] = &[
         let place = reader.place();
         once(&mut reader.layer().ssl_ecdh_curve, words.string().map(|curves| (curves, place)))
     }),
-    Directive::one("ssl_password_file", MAIL_SERVER, ssl_password_file),
+    Directive::one("ssl_password_file", MAIL_SERVER, |reader, words| {
+        password_file(reader, words, |layer| &mut layer.ssl_password_file)
+    }),
     Directive::one("ssl_prefer_server_ciphers", MAIL_SERVER, |reader, words| {
         once(&mut reader.layer().ssl_prefer_server_ciphers, words.flag())
     }),
@@ -116,8 +121,7 @@ pub(super) const TABLE: &[Directive] = &[
     }),
     Directive::one("ssl_verify_client", MAIL_SERVER, ssl_verify_client),
     Directive::one("ssl_verify_depth", MAIL_SERVER, |reader, words| {
-        let depth = words.number().map(|number| usize::try_from(number).unwrap_or(usize::MAX));
-        once(&mut reader.layer().ssl_verify_depth, depth)
+        once(&mut reader.layer().ssl_verify_depth, depth(words))
     }),
     Directive::one("starttls", MAIL_SERVER, |reader, words| {
         let kinds = [("off", StartTls::Off), ("on", StartTls::On), ("only", StartTls::Only)];
@@ -143,16 +147,26 @@ fn once_by_name(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
     Ok(())
 }
 
-fn ssl_password_file(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
-    if reader.layer().ssl_password_file.is_some() {
+/// Reads the file of `ssl_password_file` or its like.
+pub(super) fn password_file(
+    reader: &mut Reader<'_>,
+    words: &Words,
+    slot: fn(&mut Layer) -> &mut Option<Arc<[Secret]>>,
+) -> Result<(), Fault> {
+    if slot(reader.layer()).is_some() {
         return Err(Fault::DUPLICATE);
     }
     let path = config::absolute(&reader.conf_prefix, words.first());
     let content = Zeroizing::new(reader.content(&path).map_err(Fault::Message)?);
     let too_long = || Fault::Message(format!("too long line in \"{}\"", path.display()));
     let passphrases = passphrases(&content).ok_or_else(too_long)?;
-    reader.layer().ssl_password_file = Some(passphrases.into());
+    *slot(reader.layer()) = Some(passphrases.into());
     Ok(())
+}
+
+/// How many intermediate certificates a chain may have.
+pub(super) fn depth(words: &Words) -> Result<usize, Fault> {
+    words.number().map(|number| usize::try_from(number).unwrap_or(usize::MAX))
 }
 
 /// Adds the words of `ssl_protocols` or its like to the list it has.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use gatepost_protocol::client_certificate::{ClientVerification, VerifyClient};
 use gatepost_protocol::config::{Protocol, StartTls};
+use gatepost_protocol::secret::Secret;
 use zeroize::Zeroizing;
 
 use super::{MINUTE, is_ssl};
 use crate::certificates::{
-    self, CertificateError, Certificates, ClientSettings, Clients, Negotiation, SessionCache, TicketKey,
-    TicketKeys,
+    self, CertificateError, Certificates, ClientSettings, Clients, Negotiation, Passphrases, SessionCache,
+    TicketKey, TicketKeys,
 };
 use crate::config;
 use crate::config::error::{Error, Place};
@@ -57,7 +58,7 @@ pub(super) fn tls(
     let pairs = certificates.iter().zip(keys);
     let settings = certificates::Settings {
         pairs: pairs.map(|(certificate, key)| (named(reader, certificate), named(reader, key))).collect(),
-        passphrases: layer.ssl_password_file.as_deref().unwrap_or_default(),
+        passphrases: passphrases("ssl_password_file", &layer.ssl_password_file),
         negotiation,
         session_cache: session_cache(reader, layer)?,
         ticket_keys: ticket_keys(reader, layer)?,
@@ -65,8 +66,8 @@ pub(super) fn tls(
         alpn: protocol.name(),
         clients: clients.as_ref(),
     };
-    let config =
-        certificates::server_config(&settings, &|path| reader.environment.read(path)).map_err(cannot_load)?;
+    let config = certificates::server_config(&settings, &|path| reader.environment.read(path))
+        .map_err(|error| cannot_load(&error, "ssl_password_file"))?;
     Ok(Some(Tls { config, verify_client: clients.map(|clients| clients.verification) }))
 }
 
@@ -189,14 +190,21 @@ fn clients(reader: &Reader<'_>, layer: &Layer) -> Result<Option<Clients>, Error>
         let names = &["ssl_client_certificate", "ssl_trusted_certificate"];
         return Err(Error::nowhere(message).for_lack_of(names));
     }
-    Clients::load(&settings, &|path| reader.environment.read(path)).map(Some).map_err(cannot_load)
+    Clients::load(&settings, &|path| reader.environment.read(path))
+        .map(Some)
+        .map_err(|error| cannot_load(&error, "ssl_password_file"))
 }
 
-pub(super) fn cannot_load(error: CertificateError) -> Error {
+pub(super) fn passphrases<'a>(directive: &'a str, phrases: &'a Option<Arc<[Secret]>>) -> Passphrases<'a> {
+    Passphrases { directive, phrases: phrases.as_deref().unwrap_or_default() }
+}
+
+/// `password_file` is the directive that names the passphrases.
+pub(super) fn cannot_load(error: &CertificateError, password_file: &str) -> Error {
     let hint = error.hint();
     // The passphrase of a key may be in a file that was refused.
     let is_about_a_key = matches!(error, CertificateError::Key(..));
-    let missing: &[_] = if is_about_a_key { &["ssl_password_file"] } else { &[] };
+    let missing: &[_] = if is_about_a_key { &[password_file] } else { &[] };
     Error::nowhere(error.to_string()).with_hint(hint).for_lack_of(missing)
 }
 

@@ -171,17 +171,23 @@ fn passphrases_decrypt_keys() {
     let certificate = include_str!("../../certificates/tests/version1.txt");
     let machine = machine().with_file("/c", certificate).with_file("/k", key);
     let machine = machine.with_file("/p", "wrong\nsesame\n").with_file("/x", "wrong");
-    let read = |directives: &str| {
-        let text = format!("{PAIR} {directives} server {{ listen 993 ssl; }}");
-        read_on(machine.clone(), &in_mail(&text)).config.map_err(|error| error.to_string())
-    };
-    assert!(read("ssl_password_file p;").is_ok());
-    for (directives, expected) in [
-        ("ssl_password_file x;", "none of the passphrases in \"ssl_password_file\" fits"),
-        ("", "there is no \"ssl_password_file\" with its passphrase"),
-    ] {
-        let expected = format!("cannot load certificate key \"/k\": it is encrypted, and {expected}");
-        assert_eq!(read(directives).expect_err("no key"), expected);
+    for (prefix, server) in
+        [("ssl", "listen 993 ssl;"), ("proxy_ssl", "listen 143; proxy_ssl on; proxy_ssl_verify off;")]
+    {
+        let read = |directives: &str| {
+            let pair = format!("{prefix}_certificate c; {prefix}_certificate_key k;");
+            let text = format!("{pair} {directives} server {{ {server} }}");
+            read_on(machine.clone(), &in_mail(&text)).config.map_err(|error| error.to_string())
+        };
+        assert!(read(&format!("{prefix}_password_file p;")).is_ok());
+        for (directives, expected) in [
+            (&*format!("{prefix}_password_file x;"), "none of the passphrases in \"*\" fits"),
+            ("", "there is no \"*\" with its passphrase"),
+        ] {
+            let expected = expected.replace('*', &format!("{prefix}_password_file"));
+            let expected = format!("cannot load certificate key \"/k\": it is encrypted, and {expected}");
+            assert_eq!(read(directives).expect_err("no key"), expected);
+        }
     }
     let long = read_on(machine.with_file("/long", "x".repeat(4096)), &in_mail("ssl_password_file long;"));
     let expected = "too long line in \"/long\" in /nginx.conf:1";

@@ -1,4 +1,4 @@
-//! TLS towards backends: whom to trust, and what to show (`proxy_ssl` and its kin).
+//! TLS towards servers that we connect to, backends and auth servers: whom to trust, and what to show.
 
 use std::io;
 use std::path::Path;
@@ -13,34 +13,36 @@ use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 
 use super::clients::Verifier;
-use super::{CertificateError, Certificates, Negotiation, certified_key, provider};
+use super::{CertificateError, Certificates, Negotiation, Passphrases, certified_key, provider};
 
-/// What the TLS of one server towards its backends is made of.
+/// What the TLS of one server towards its backends, or its auth server, is made of.
 #[derive(Debug)]
-pub(crate) struct BackendSettings {
-    /// `None` with `proxy_ssl_verify off`.
+pub(crate) struct UpstreamSettings<'a> {
+    /// `None` where verification is off.
     pub(crate) trust: Option<Trust>,
-    /// Whether backends are told the name by SNI.
+    /// Whether they are told the name by SNI.
     pub(crate) sends_name: bool,
     /// Whether sessions are resumed.
     pub(crate) resumes: bool,
-    /// The certificate and the key to show where a backend asks.
+    /// The certificate and the key to show to who asks.
     pub(crate) pair: Option<(Certificates, Certificates)>,
+    /// What the key may be encrypted with.
+    pub(crate) passphrases: Passphrases<'a>,
     pub(crate) negotiation: Negotiation,
 }
 
 /// Whom to trust.
 #[derive(Debug)]
 pub(crate) struct Trust {
-    /// `proxy_ssl_trusted_certificate`
+    /// `proxy_ssl_trusted_certificate` or its like.
     pub(crate) authorities: Certificates,
-    /// `proxy_ssl_crl`
+    /// `proxy_ssl_crl` or its like.
     pub(crate) crl: Option<Certificates>,
     /// How many intermediate certificates a chain may have.
     pub(crate) depth: usize,
 }
 
-/// Sessions that a worker keeps for resumption, of as many backends.
+/// Sessions that a worker keeps for resumption, of as many names.
 const SESSIONS: usize = 32;
 
 /// Loads the files and builds the TLS settings.
@@ -48,7 +50,7 @@ const SESSIONS: usize = 32;
 /// # Errors
 /// nginx's message for a file that cannot be used.
 pub(crate) fn client_config(
-    settings: &BackendSettings,
+    settings: &UpstreamSettings<'_>,
     read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<Arc<ClientConfig>, CertificateError> {
     let mut provider = provider();
@@ -61,13 +63,15 @@ pub(crate) fn client_config(
         None => None,
     };
     let pair = match &settings.pair {
-        Some((certificates, key)) => Some(certified_key(certificates, key, &[], &provider, read)?),
+        Some((certificates, key)) => {
+            Some(certified_key(certificates, key, settings.passphrases, &provider, read)?)
+        }
         None => None,
     };
     let builder = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&settings.negotiation.versions())?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Backends { trusted, algorithms }));
+        .with_custom_certificate_verifier(Arc::new(Upstreams { trusted, algorithms }));
     let mut config = match pair {
         Some(pair) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair))),
         None => builder.with_no_client_auth(),
@@ -78,15 +82,15 @@ pub(crate) fn client_config(
     Ok(Arc::new(config))
 }
 
-/// Judges the certificates of backends, in OpenSSL's words.
+/// Judges the certificates of servers, in OpenSSL's words.
 #[derive(Debug)]
-struct Backends {
+struct Upstreams {
     /// `None`: anybody is welcome who holds the key of the certificate shown.
     trusted: Option<Verifier>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl ServerCertVerifier for Backends {
+impl ServerCertVerifier for Upstreams {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,

@@ -47,7 +47,9 @@ fn trusting(pem: &str) -> Arc<ClientConfig> {
 
 fn client(trust: Option<Trust>) -> Arc<ClientConfig> {
     let negotiation = Negotiation::new(true, true, DEFAULT_CIPHERS).expect("the default");
-    let settings = BackendSettings { trust, sends_name: true, resumes: true, pair: None, negotiation };
+    let passphrases = Passphrases { directive: "proxy_ssl_password_file", phrases: &[] };
+    let settings =
+        UpstreamSettings { trust, sends_name: true, resumes: true, pair: None, passphrases, negotiation };
     client_config(&settings, &|_| Err(io::ErrorKind::NotFound.into())).expect("settings")
 }
 
