@@ -1,4 +1,4 @@
-//! An authority that makes client certificates, and revokes them.
+//! An authority that makes certificates of clients and servers, and revokes them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,12 +7,15 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DistinguishedName,
     DnType, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
 };
-use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{DEFAULT_VERSIONS, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
-/// A root with its key.
+/// A root, or an authority below one, with its key.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
+    /// From its own certificate up to the one below the root; none for a root.
+    chain: Vec<CertificateDer<'static>>,
 }
 
 /// A client's chain and key.
@@ -32,9 +35,26 @@ impl Identity {
 impl Identity {
     /// TLS settings of a server that shows this.
     pub fn server_config(&self) -> Arc<ServerConfig> {
+        self.server_config_of(DEFAULT_VERSIONS)
+    }
+
+    /// The same, of a server that knows these versions.
+    pub fn server_config_of(&self, versions: &[&'static SupportedProtocolVersion]) -> Arc<ServerConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions);
         let config = config.unwrap().with_no_client_auth();
+        Arc::new(config.with_single_cert(self.chain.clone(), self.key.clone_key()).unwrap())
+    }
+
+    /// The same, of a server that wants a certificate of this authority from its clients.
+    pub fn server_config_for_clients_of(&self, authority: &Authority) -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.issuer.der().clone()).unwrap();
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.unwrap().with_client_cert_verifier(verifier.unwrap());
         Arc::new(config.with_single_cert(self.chain.clone(), self.key.clone_key()).unwrap())
     }
 }
@@ -48,10 +68,16 @@ impl Clone for Identity {
 impl Authority {
     /// Makes a new one with this common name.
     pub fn new(name: &str) -> Self {
-        let mut parameters = named(name);
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        Self { issuer: CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap() }
+        let key = KeyPair::generate().unwrap();
+        Self { issuer: CertifiedIssuer::self_signed(for_authority(name), key).unwrap(), chain: Vec::new() }
+    }
+
+    /// Makes one below it. Whoever it signs for shows all certificates but the root's.
+    pub fn below(&self, name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let issuer = CertifiedIssuer::signed_by(for_authority(name), key, &self.issuer).unwrap();
+        let chain = [&[issuer.der().clone()], &self.chain[..]].concat();
+        Self { issuer, chain }
     }
 
     /// Writes its certificate in PEM form.
@@ -117,8 +143,15 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        Identity { chain: vec![certificate.der().clone()], key }
+        Identity { chain: [&[certificate.der().clone()], &self.chain[..]].concat(), key }
     }
+}
+
+fn for_authority(name: &str) -> CertificateParams {
+    let mut parameters = named(name);
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    parameters
 }
 
 fn for_server(names: &[&str]) -> CertificateParams {

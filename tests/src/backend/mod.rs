@@ -12,8 +12,8 @@ use std::thread;
 
 use gatepost_protocol::config::Protocol;
 
-pub use self::wire::Secured;
 use self::wire::Wire;
+pub use self::wire::{Handshake, Secured};
 use crate::PATIENCE;
 
 /// How the mock answers a login.
@@ -64,6 +64,8 @@ pub struct Behaviour {
 pub struct Record {
     /// The lines of the login dialogue as received, literals as lines of their own.
     pub lines: Vec<String>,
+    /// The TLS handshake that succeeded.
+    pub handshake: Option<Handshake>,
     /// All bytes after the login.
     pub bytes: Vec<u8>,
     /// Whether the connection has ended.
@@ -200,8 +202,11 @@ impl Conversation {
 
     fn secure(&mut self, tls: &Secured) -> Talk<()> {
         assert!(self.reader.buffer().is_empty(), "nothing is said in front of the handshake");
-        self.reader.get_mut().secure(&tls.config)?;
-        self.record(|record| record.lines.push("(TLS)".to_owned()));
+        let handshake = self.reader.get_mut().secure(&tls.config)?;
+        self.record(|record| {
+            record.lines.push("(TLS)".to_owned());
+            record.handshake = Some(handshake);
+        });
         Ok(())
     }
 

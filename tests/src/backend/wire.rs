@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{CipherSuite, HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection, StreamOwned};
 
 /// How a mock speaks TLS.
 #[derive(Clone, Debug)]
@@ -29,6 +29,33 @@ impl Secured {
     }
 }
 
+/// What a mock learned in its handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handshake {
+    /// The version agreed on.
+    pub version: ProtocolVersion,
+    /// The cipher suite agreed on.
+    pub suite: CipherSuite,
+    /// The name that it was called by (SNI).
+    pub name: Option<String>,
+    /// The certificate that it was shown, if it asked for one.
+    pub client: Option<Vec<u8>>,
+    /// Whether an earlier session was resumed.
+    pub is_resumed: bool,
+}
+
+impl Handshake {
+    fn of(connection: &ServerConnection) -> Self {
+        Self {
+            version: connection.protocol_version().unwrap(),
+            suite: connection.negotiated_cipher_suite().unwrap().suite(),
+            name: connection.server_name().map(str::to_owned),
+            client: connection.peer_certificates().map(|chain| chain[0].to_vec()),
+            is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+        }
+    }
+}
+
 pub(super) enum Wire {
     Clear(TcpStream),
     Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
@@ -36,14 +63,15 @@ pub(super) enum Wire {
 
 impl Wire {
     /// Shakes hands.
-    pub(super) fn secure(&mut self, config: &Arc<ServerConfig>) -> io::Result<()> {
+    pub(super) fn secure(&mut self, config: &Arc<ServerConfig>) -> io::Result<Handshake> {
         let mut stream = self.try_clone()?;
         let mut connection = ServerConnection::new(Arc::clone(config)).unwrap();
         while connection.is_handshaking() {
             connection.complete_io(&mut stream)?;
         }
+        let handshake = Handshake::of(&connection);
         *self = Self::Tls(Box::new(StreamOwned::new(connection, stream)));
-        Ok(())
+        Ok(handshake)
     }
 
     /// A second handle of a connection in clear.

@@ -1,10 +1,17 @@
 //! TLS towards backends (`proxy_ssl` and its kin).
 
+mod handshake;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
 use gatepost_protocol::config::Protocol;
 use gatepost_tests::backend::{Backend, Behaviour, Secured};
 use gatepost_tests::{
-    AuthAnswer, AuthServer, Authority, Client, Identity, Loopback, Program, Proxy, on_both,
+    AuthAnswer, AuthServer, Authority, Client, Forward, Loopback, NameServer, Program, Proxy, on_both,
 };
+use rustls::ServerConfig;
 
 const PROTOCOLS: [Protocol; 3] = [Protocol::Imap, Protocol::Pop3, Protocol::Smtp];
 
@@ -12,7 +19,7 @@ const PROTOCOLS: [Protocol; 3] = [Protocol::Imap, Protocol::Pop3, Protocol::Smtp
 struct Relayed {
     proxy: Proxy,
     backend: Backend,
-    listen: std::net::SocketAddr,
+    listen: SocketAddr,
 }
 
 /// What a test varies.
@@ -22,13 +29,17 @@ struct Plan<'a> {
     /// What the auth server says beside the backend's address.
     header: Option<&'static str>,
     /// Made by the authority that is trusted, with the backend's address.
-    server: fn(&Authority, &str) -> Identity,
+    server: fn(&Authority, &str) -> Arc<ServerConfig>,
+    /// Writes more files into the proxy's folder.
+    files: fn(&Authority, &Path),
+    /// Whether there is a `resolver`, which finds the backend's address behind every name.
+    resolver: bool,
     starttls: bool,
     injected: &'static str,
 }
 
-fn good(authority: &Authority, address: &str) -> Identity {
-    authority.server(&["backend.example.test", address])
+fn good(authority: &Authority, address: &str) -> Arc<ServerConfig> {
+    authority.server(&["backend.example.test", address]).server_config()
 }
 
 impl Default for Plan<'_> {
@@ -38,6 +49,8 @@ impl Default for Plan<'_> {
             directives: "proxy_ssl on;",
             header: None,
             server: good,
+            files: |_, _| {},
+            resolver: false,
             starttls: false,
             injected: "",
         }
@@ -49,7 +62,7 @@ impl Plan<'_> {
         let host = Loopback::new();
         let authority = Authority::new("Trusted");
         let address = host.port(2000);
-        let config = (self.server)(&authority, &address.ip().to_string()).server_config();
+        let config = (self.server)(&authority, &address.ip().to_string());
         let tls = Some(Secured { config, starttls: self.starttls, injected: self.injected });
         let behaviour = Behaviour { tls, capabilities: vec!["LAST=AUTH".to_owned()], ..Behaviour::default() };
         let capabilities = if self.protocol == Protocol::Smtp { behaviour.capabilities } else { Vec::new() };
@@ -61,12 +74,18 @@ impl Plan<'_> {
         });
         let folder = Proxy::folder();
         authority.write(&folder.path().join("ca.pem"));
+        (self.files)(&authority, folder.path());
         let listen = host.port(1000);
+        let resolver = self.resolver.then(|| {
+            let server = NameServer::start(host.port(5353), "", Forward::Client(host.ip()));
+            format!("resolver {};", server.address())
+        });
         let mail = format!(
             "server_name mx.example.test; auth_http {}/auth; proxy_smtp_auth on; xclient off;
-             proxy_ssl_trusted_certificate ca.pem;
+             proxy_ssl_trusted_certificate ca.pem; {}
              server {{ listen {listen}; protocol {}; {} }}",
             auth.address(),
+            resolver.unwrap_or_default(),
             self.protocol,
             self.directives
         );
@@ -151,7 +170,7 @@ on_both! {
         let host = Loopback::new();
         let authority = Authority::new("Trusted");
         let address = host.port(2000);
-        let config = good(&authority, &address.ip().to_string()).server_config();
+        let config = good(&authority, &address.ip().to_string());
         let tls = Some(Secured::from_the_start(config));
         let behaviour = Behaviour { tls, proxy_header: true, ..Behaviour::default() };
         let backend = Backend::start(Protocol::Pop3, address, behaviour);
@@ -211,7 +230,7 @@ on_both! {
     }
 
     fn an_expired_certificate_is_refused(program: Program) {
-        let expired = |authority: &Authority, address: &str| authority.expired_server(&[address]);
+        let expired = |authority: &Authority, address: &str| authority.expired_server(&[address]).server_config();
         Plan { server: expired, ..Plan::default() }.start(program).fails(
             Protocol::Pop3,
             "upstream SSL certificate verify error: (10:certificate has expired) while SSL handshaking to upstream",
