@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gatepost_protocol::config::Protocol;
+use gatepost_protocol::config::{Protocol, ProxySsl};
 
 use super::ledger::Record;
 use super::peer::{Conn, Gone};
@@ -166,6 +166,9 @@ fn accept(conn: &Conn, script: &Script, session: usize, rewrites: (bool, bool), 
     let SocketAddr::V4(address) = script::backend_address(session) else { unreachable!("all are IPv4") };
     let mut headers =
         format!("Auth-Status: OK\r\nAuth-Server: {}\r\nAuth-Port: {}\r\n", address.ip(), address.port());
+    if let Some(choice) = tls_choice(conn, script) {
+        headers.push_str(&format!("Auth-Server-SSL: {choice}\r\n"));
+    }
     if rewrites.0 && script.protocol != Protocol::Smtp {
         headers.push_str(&format!("Auth-User: {}\r\n", rewritten_user(session)));
     }
@@ -173,6 +176,16 @@ fn accept(conn: &Conn, script: &Script, session: usize, rewrites: (bool, bool), 
         headers.push_str(&format!("Auth-Pass: {}\r\n", script::password(session, record.attempt, true)));
     }
     headers
+}
+
+/// How the backend is to be spoken to, where the configuration does not say so; and sometimes where it does.
+fn tls_choice(conn: &Conn, script: &Script) -> Option<&'static str> {
+    let is_said = script.backend_tls != script.server.proxy_ssl() || conn.world.chance.borrow_mut().bool();
+    is_said.then_some(match script.backend_tls {
+        ProxySsl::Off => "off",
+        ProxySsl::On => "on",
+        ProxySsl::StartTls => "starttls",
+    })
 }
 
 /// Whom the auth server makes of a client, where it does.

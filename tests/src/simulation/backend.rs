@@ -2,24 +2,22 @@
 
 use std::time::Duration;
 
-use gatepost_protocol::config::Protocol;
+use gatepost_protocol::config::{Protocol, ProxySsl};
 
+use super::SESSIONS;
 use super::auth_server::{mail_command, rcpt_command, rewritten_user};
-use super::peer::{Conn, Gone};
+use super::peer::{Conn, Farewell, Gone};
 use super::relay::{self, Role};
-use super::script::{self, AuthPlan, BackendPlan, Mechanism, Script};
+use super::script::{self, AuthPlan, BackendPlan, Mechanism, Script, TlsFault};
+use super::secured::Secured;
 
 /// Serves the one connection of a session, from `at` on.
 pub(super) async fn serve(conn: Conn, session: usize, at: Duration) {
     let world = std::rc::Rc::clone(&conn.world);
     let script = &world.scripts[session];
     conn.sleep(at.saturating_sub(world.passed())).await;
-    let mut backend = Backend { conn: &conn, script, session, replies: 0 };
-    let outcome = match script.protocol {
-        Protocol::Imap => backend.imap().await,
-        Protocol::Pop3 => backend.pop3().await,
-        Protocol::Smtp => backend.smtp().await,
-    };
+    let mut backend = Backend { conn: &conn, script, session, replies: 0, is_secured: false };
+    let outcome = backend.log_in().await;
     match outcome {
         Ok(()) => {}
         Err(Over::Rude) => {
@@ -39,6 +37,7 @@ struct Backend<'a> {
     session: usize,
     /// How many replies have been given.
     replies: usize,
+    is_secured: bool,
 }
 
 /// Why there is no relay.
@@ -58,8 +57,71 @@ impl From<Gone> for Over {
 }
 
 impl Backend<'_> {
+    async fn log_in(&mut self) -> Result<(), Over> {
+        if self.script.backend_tls == ProxySsl::On {
+            self.secure().await?;
+        }
+        match self.script.protocol {
+            Protocol::Imap => self.imap().await,
+            Protocol::Pop3 => self.pop3().await,
+            Protocol::Smtp => self.smtp().await,
+        }
+    }
+
+    /// Shakes hands, or does what the script has instead.
+    async fn secure(&mut self) -> Result<(), Over> {
+        self.conn.pause(self.script.pause_ms).await;
+        let fault = if let BackendPlan::Tls(fault) = self.script.backend { Some(fault) } else { None };
+        let shown = match fault {
+            Some(TlsFault::WrongName) => (self.session + 1) % SESSIONS,
+            Some(TlsFault::Clear) => {
+                self.conn.write(self.small_talk()).await?;
+                return Err(Over::Rude);
+            }
+            Some(TlsFault::Silent) => return Err(Over::Rude),
+            Some(TlsFault::Closes) => return Err(Over::Closed),
+            Some(TlsFault::Resets) => {
+                self.conn.reset();
+                return Err(Over::Closed);
+            }
+            Some(TlsFault::ClearBehindStartTls | TlsFault::NotOffered) | None => self.session,
+        };
+        let farewell = [Farewell::NotifyAlone, Farewell::EndAlone, Farewell::Proper][self.session % 3];
+        self.conn.secure(Secured::backend(shown), farewell).await?;
+        if let Some(name) = self.conn.asked_name() {
+            self.conn.world.complain(format!("a backend that has an address is asked for {name}"));
+        }
+        self.is_secured = true;
+        Ok(())
+    }
+
+    /// The answer to STARTTLS, and what it leads to.
+    async fn start_tls(&mut self, answer: &str) -> Result<(), Over> {
+        let injects = self.script.backend == BackendPlan::Tls(TlsFault::ClearBehindStartTls);
+        let behind = if injects { self.small_talk() } else { b"" };
+        self.reply(&(answer.to_owned() + &String::from_utf8_lossy(behind)), false).await?;
+        self.secure().await
+    }
+
+    /// What is harmless in clear.
+    fn small_talk(&self) -> &'static [u8] {
+        match self.script.protocol {
+            Protocol::Imap => b"* OK hello\r\n",
+            Protocol::Pop3 => b"+OK hello\r\n",
+            Protocol::Smtp => b"250 hello\r\n",
+        }
+    }
+
+    fn is_to_start_tls(&self) -> bool {
+        self.script.backend_tls == ProxySsl::StartTls && !self.is_secured
+    }
+
     async fn pop3(&mut self) -> Result<(), Over> {
         self.reply("+OK at your service\r\n", false).await?;
+        if self.is_to_start_tls() {
+            self.expect_line("STLS").await?;
+            self.start_tls("+OK\r\n").await?;
+        }
         self.expect_line(&format!("USER {}", self.user())).await?;
         self.reply("+OK\r\n", false).await?;
         self.expect_line(&format!("PASS {}", self.password())).await?;
@@ -70,8 +132,18 @@ impl Backend<'_> {
     async fn imap(&mut self) -> Result<(), Over> {
         // What is refused has to be seen step by step.
         let plus = self.session.is_multiple_of(2);
-        let greeting = if plus { "* OK [CAPABILITY IMAP4rev1 LITERAL+] ready\r\n" } else { "* OK ready\r\n" };
+        // What is offered in clear counts no more under TLS.
+        let is_offered = plus || self.is_to_start_tls();
+        let greeting =
+            if is_offered { "* OK [CAPABILITY IMAP4rev1 LITERAL+] ready\r\n" } else { "* OK ready\r\n" };
         self.reply(greeting, false).await?;
+        if self.is_to_start_tls() {
+            self.expect_line("starttls STARTTLS").await?;
+            self.start_tls("starttls OK\r\n").await?;
+            self.expect_line("capability CAPABILITY").await?;
+            let offer = if plus { " LITERAL+" } else { "" };
+            self.reply(&format!("* CAPABILITY IMAP4rev1{offer}\r\ncapability OK\r\n"), false).await?;
+        }
         let line = self.read_line().await?;
         let (user, password) = (self.user(), self.password());
         let sign = if plus { "+" } else { "" };
@@ -97,6 +169,14 @@ impl Backend<'_> {
             let line = self.read_line().await?;
             let verb = line.split(' ').next().unwrap_or_default();
             match verb {
+                "EHLO" if self.is_to_start_tls() => {
+                    let is_offered = self.script.backend != BackendPlan::Tls(TlsFault::NotOffered);
+                    let offer = if is_offered { "250-STARTTLS\r\n" } else { "" };
+                    // XCLIENT, too, waits for the handshake.
+                    self.reply(&format!("250-mail.example\r\n{offer}250 XCLIENT NAME\r\n"), false).await?;
+                }
+                "STARTTLS" if self.is_to_start_tls() => self.start_tls("220 2.0.0\r\n").await?,
+                _ if self.is_to_start_tls() => return Err(self.unexpected(&line)),
                 "EHLO" => {
                     let offer = if self.session.is_multiple_of(2) {
                         "250-XCLIENT NAME ADDR PORT PROTO HELO\r\n"

@@ -11,7 +11,7 @@ use gatepost_daemon::Service;
 use gatepost_daemon::config::{Config, Report};
 use gatepost_daemon::runtime::Peer;
 use gatepost_protocol::address::ClientAddr;
-use gatepost_protocol::config::Protocol;
+use gatepost_protocol::config::{Protocol, ProxySsl};
 
 use super::client;
 use super::executor::Step;
@@ -192,7 +192,7 @@ fn listen_address(protocol: Protocol, server: Server) -> SocketAddr {
 fn configuration() -> String {
     let mut servers = String::new();
     for protocol in [Protocol::Imap, Protocol::Pop3, Protocol::Smtp] {
-        for server in [Server::Plain, Server::Kept, Server::Open, Server::Secured] {
+        for server in [Server::Plain, Server::Kept, Server::Open, Server::Secured, Server::Implicit] {
             let listen = listen_address(protocol, server);
             let mechanisms = match protocol {
                 Protocol::Imap => "imap_auth plain login cram-md5 external;",
@@ -204,12 +204,17 @@ fn configuration() -> String {
                 Server::Plain => String::new(),
                 Server::Kept => "auth_http_keepalive on; proxy_pass_error_message on;".to_owned(),
                 Server::Open => format!("resolver {NAME_SERVER};"),
-                Server::Secured => {
-                    "starttls on; ssl_certificate /certificate.pem; ssl_certificate_key /key.pem;".to_owned()
-                }
+                Server::Secured => "starttls on;".to_owned(),
+                Server::Implicit => String::new(),
+            };
+            let ssl = if server == Server::Implicit { "ssl" } else { "" };
+            let proxy_ssl = match server.proxy_ssl() {
+                ProxySsl::Off => "",
+                ProxySsl::On => "proxy_ssl on;",
+                ProxySsl::StartTls => "proxy_ssl starttls;",
             };
             servers.push_str(&format!(
-                "server {{ listen {listen}; protocol {protocol}; {mechanisms} {more} }}\n"
+                "server {{ listen {listen} {ssl}; protocol {protocol}; {mechanisms} {more} {proxy_ssl} }}\n"
             ));
         }
     }
@@ -217,6 +222,8 @@ fn configuration() -> String {
         "error_log stderr info; events {{ worker_connections 10000; }}
          mail {{ auth_http {AUTH_SERVER}/auth; auth_http_timeout 20s; timeout 60s; proxy_timeout 300s;
                  server_name mx.example; imap_client_buffer 4k; proxy_buffer 4k;
+                 ssl_certificate /certificate.pem; ssl_certificate_key /key.pem;
+                 proxy_ssl_trusted_certificate /backends.pem;
                  {servers} }}"
     )
 }

@@ -34,6 +34,8 @@ pub(super) struct Record {
     /// From when `timeout` counts for the client.
     pub(super) armed_at: Duration,
     pub(super) armed_before: Duration,
+    /// Whether the client has seen its greeting.
+    pub(super) is_greeted: bool,
     /// Whether the auth server has been asked in the client's present attempt.
     pub(super) is_judged: bool,
     /// Whether the auth server owes an answer, and since when.

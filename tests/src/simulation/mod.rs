@@ -13,7 +13,7 @@
 //! executor    tasks, virtual time                     ledger   what has become of each session
 //! network     connections in memory                   verdict  what must have become of it
 //! runtime     gatepost_daemon::runtime on these       trace    everything that happened
-//! client, auth_server, backend, name_server, relay    the peers
+//! client, auth_server, backend, name_server, relay    the peers; peer and secured: their ends of connections
 //! ```
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -33,6 +33,7 @@ mod peer;
 mod relay;
 mod runtime;
 mod script;
+mod secured;
 mod trace;
 mod verdict;
 mod watch;

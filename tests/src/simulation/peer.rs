@@ -2,17 +2,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::io::{Read, Write};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use futures_lite::future::or;
-use rustls::ClientConnection;
-use rustls::pki_types::ServerName;
+use memchr::memmem;
 
-use super::identity;
 use super::network::{End, Link};
+use super::script::MARK;
+use super::secured::Secured;
+use super::trace::Leg;
 use super::world::World;
 
 /// Bytes that a line of the proxy may have at most.
@@ -22,14 +22,25 @@ const LONGEST_LINE: usize = 8_192;
 pub(super) struct Conn {
     pub(super) world: Rc<World>,
     link: Rc<RefCell<Link>>,
+    /// Whom the proxy takes us for.
+    leg: Leg,
     /// Read, and not asked for yet.
     received: RefCell<Vec<u8>>,
     /// Once the connection is secured.
-    tls: RefCell<Option<ClientConnection>>,
-    /// Whether the other side has said anything under TLS: before that its handshake may have been cut short.
-    has_decrypted: Cell<bool>,
-    /// Whether it has taken leave.
-    has_heard_the_end: Cell<bool>,
+    tls: RefCell<Option<Secured>>,
+    /// How the own direction ends under TLS.
+    farewell: Cell<Farewell>,
+}
+
+/// How a peer ends its direction under TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Farewell {
+    /// By a close_notify, and the end of the stream.
+    Proper,
+    /// By the close_notify alone: the stream goes on without a byte.
+    NotifyAlone,
+    /// By the end of the stream alone, as many programs do.
+    EndAlone,
 }
 
 /// The other side is no more.
@@ -42,14 +53,14 @@ pub(super) enum Gone {
 }
 
 impl Conn {
-    pub(super) fn new(world: &Rc<World>, link: &Rc<RefCell<Link>>) -> Self {
+    pub(super) fn new(world: &Rc<World>, link: &Rc<RefCell<Link>>, leg: Leg) -> Self {
         Self {
             world: Rc::clone(world),
             link: Rc::clone(link),
+            leg,
             received: RefCell::default(),
             tls: RefCell::default(),
-            has_decrypted: Cell::default(),
-            has_heard_the_end: Cell::default(),
+            farewell: Cell::new(Farewell::Proper),
         }
     }
 
@@ -62,11 +73,11 @@ impl Conn {
                 *self.received.borrow_mut() = rest;
                 return Ok(received);
             }
-            if self.tls.borrow().is_none() {
-                return self.read_wire(most).await;
-            }
-            if self.has_heard_the_end.get() {
-                return Err(Gone::Ended);
+            let has_heard_the_end = self.tls.borrow().as_ref().map(Secured::has_heard_the_end);
+            match has_heard_the_end {
+                None => return self.read_wire(most).await,
+                Some(true) => return Err(Gone::Ended),
+                Some(false) => {}
             }
             self.receive_records().await?;
         }
@@ -127,13 +138,7 @@ impl Conn {
     }
 
     pub(super) async fn write(&self, bytes: &[u8]) -> Result<(), Gone> {
-        let records = match &mut *self.tls.borrow_mut() {
-            Some(tls) => {
-                tls.writer().write_all(bytes).unwrap();
-                Some(records(tls))
-            }
-            None => None,
-        };
+        let records = self.tls.borrow_mut().as_mut().map(|tls| tls.say(bytes));
         self.write_wire(records.as_deref().unwrap_or(bytes)).await
     }
 
@@ -148,15 +153,16 @@ impl Conn {
 
     /// Ends the sending direction.
     pub(super) async fn shut_down(&self) {
-        let records = self.tls.borrow_mut().as_mut().map(|tls| {
-            tls.send_close_notify();
-            records(tls)
-        });
-        if let Some(records) = records {
+        let is_secured = self.tls.borrow().is_some();
+        let farewell = if is_secured { self.farewell.get() } else { Farewell::EndAlone };
+        if farewell != Farewell::EndAlone {
+            let records = self.tls.borrow_mut().as_mut().map(Secured::close);
             // Whoever is not there any more needs no farewell.
-            let _ = self.write_wire(&records).await;
+            let _ = self.write_wire(&records.unwrap_or_default()).await;
         }
-        self.link.borrow_mut().shut_down(End::Peer, &self.world.executor);
+        if farewell != Farewell::NotifyAlone {
+            self.link.borrow_mut().shut_down(End::Peer, &self.world.executor);
+        }
     }
 
     pub(super) fn reset(&self) {
@@ -164,12 +170,12 @@ impl Conn {
     }
 
     /// Puts TLS under the connection.
-    pub(super) async fn secure(&self) -> Result<(), Gone> {
-        let name = ServerName::try_from("localhost").unwrap();
-        *self.tls.borrow_mut() = Some(ClientConnection::new(identity::client(), name).unwrap());
+    pub(super) async fn secure(&self, tls: Secured, farewell: Farewell) -> Result<(), Gone> {
+        *self.tls.borrow_mut() = Some(tls);
+        self.farewell.set(farewell);
         loop {
             let (records, is_done) = match &mut *self.tls.borrow_mut() {
-                Some(tls) => (records(tls), !tls.is_handshaking()),
+                Some(tls) => (tls.records(), !tls.is_handshaking()),
                 None => return Ok(()),
             };
             self.write_wire(&records).await?;
@@ -180,40 +186,33 @@ impl Conn {
         }
     }
 
-    async fn receive_records(&self) -> Result<(), Gone> {
-        let wire = match self.read_wire(16_384).await {
-            Err(Gone::Ended) => {
-                // A relay that its worker ends may be cut anywhere, and so says nothing that would hide it.
-                if self.has_decrypted.get() && !self.world.is_expired() {
-                    self.world.complain("TLS ends without a word");
-                }
-                return Err(Gone::Ended);
-            }
-            outcome => outcome?,
-        };
-        if let Some(tls) = &mut *self.tls.borrow_mut() {
-            let mut rest = &wire[..];
-            while !rest.is_empty() && tls.read_tls(&mut rest).is_ok_and(|count| count > 0) {
-                if let Err(error) = tls.process_new_packets() {
-                    self.world.complain(format!("TLS is broken: {error}"));
-                    return Err(Gone::Reset);
-                }
-                // At once, for there is room for one record only.
-                self.keep_decrypted(tls);
-            }
-        }
-        Ok(())
+    /// The name that the other side asked for when it shook hands.
+    pub(super) fn asked_name(&self) -> Option<String> {
+        self.tls.borrow().as_ref()?.asked_name().map(str::to_owned)
     }
 
-    fn keep_decrypted(&self, tls: &mut ClientConnection) {
-        let mut buffer = [0; 4_096];
-        while let Ok(count) = tls.reader().read(&mut buffer) {
-            if count == 0 {
-                return self.has_heard_the_end.set(true);
-            }
-            self.has_decrypted.set(true);
-            self.received.borrow_mut().extend_from_slice(&buffer[..count]);
+    async fn receive_records(&self) -> Result<(), Gone> {
+        let wire = self.read_wire(16_384).await;
+        let mut tls = self.tls.borrow_mut();
+        let Some(tls) = &mut *tls else { return Ok(()) };
+        if wire == Err(Gone::Ended) && tls.has_decrypted() && !self.world.is_expired() {
+            // A relay that its worker ends may be cut anywhere, and so says nothing that would hide it.
+            self.world.complain("TLS ends without a word");
         }
+        let wire = wire?;
+        let mut said = Vec::new();
+        if let Err(error) = tls.receive(&wire, &mut said) {
+            if !self.world.may_break_tls(self.leg) {
+                self.world.complain(format!("TLS is broken: {error}"));
+            }
+            return Err(Gone::Reset);
+        }
+        // What is in clear the watch has seen.
+        if self.leg == Leg::Client && memmem::find(&said, MARK.as_bytes()).is_some() {
+            self.world.complain("a password is sent to a client under TLS");
+        }
+        self.received.borrow_mut().extend(said);
+        Ok(())
     }
 
     pub(super) async fn sleep(&self, duration: Duration) {
@@ -242,15 +241,6 @@ impl Drop for Conn {
     fn drop(&mut self) {
         self.link.borrow_mut().close(End::Peer, &self.world.executor);
     }
-}
-
-/// What TLS wants written.
-fn records(tls: &mut ClientConnection) -> Vec<u8> {
-    let mut records = Vec::new();
-    while tls.wants_write() {
-        tls.write_tls(&mut records).unwrap();
-    }
-    records
 }
 
 /// Lets the others run once.

@@ -6,7 +6,7 @@ use gatepost_protocol::config::Protocol;
 
 use super::auth_server::refusal;
 use super::ledger::{Ending, Ledger, Record};
-use super::script::{AuthPlan, BackendPlan, Manner, RelayEnd, Script, Server};
+use super::script::{AuthPlan, BackendPlan, Manner, RelayEnd, Script, Server, TlsFault};
 
 /// How long after its last event a session may take to close: what is unwritten, and the drain behind it.
 const LINGER: Duration = Duration::from_secs(65);
@@ -101,7 +101,10 @@ impl Case<'_> {
     }
 
     fn has_timed_out(&self, ending: &Ending) -> bool {
-        let farewell = if self.script.protocol == Protocol::Pop3 { Ending::Closed } else { Ending::TimedOut };
+        // In a handshake, too, nothing can be said.
+        let is_in_handshake = self.script.server == Server::Implicit && self.script.manner == Manner::Silent;
+        let is_mute = self.script.protocol == Protocol::Pop3 || is_in_handshake;
+        let farewell = if is_mute { Ending::Closed } else { Ending::TimedOut };
         *ending == farewell && self.record.count("client timed out") == 1
     }
 
@@ -128,7 +131,7 @@ impl Case<'_> {
             Protocol::Pop3 => *ending == Ending::Closed,
             Protocol::Imap | Protocol::Smtp => {
                 // In a handshake nothing can be said.
-                let is_secured = self.script.server == Server::Secured;
+                let is_secured = self.script.server.is_secured();
                 *ending == Ending::Shutdown || is_secured && *ending == Ending::Closed
             }
         }
@@ -139,7 +142,36 @@ impl Case<'_> {
             return None;
         }
         let Some(expected) = self.failure() else { return self.relayed(ending) };
-        (*ending != expected).then(|| format!("ended as {ending:?} instead of {expected:?}"))
+        if *ending != expected {
+            return Some(format!("ended as {ending:?} instead of {expected:?}"));
+        }
+        self.unexplained_tls_failure()
+    }
+
+    /// A backend that cannot be had under TLS is in the log, with the reason.
+    fn unexplained_tls_failure(&self) -> Option<String> {
+        let (BackendPlan::Tls(fault), Some(AuthPlan::Accepts { waits: ..=10, .. })) =
+            (self.script.backend, self.script.attempts.last())
+        else {
+            return None;
+        };
+        let reasons: &[&str] = match fault {
+            TlsFault::WrongName => &["upstream SSL certificate does not match "],
+            // It may arrive together with the answer to STARTTLS, or too late for that.
+            TlsFault::Clear | TlsFault::ClearBehindStartTls => {
+                &["SSL_do_handshake() failed ", "upstream sent plaintext data after STARTTLS"]
+            }
+            TlsFault::NotOffered => &["upstream does not offer STARTTLS"],
+            TlsFault::Silent => &["upstream timed out "],
+            // Closing with the proxy's first message unread is a reset, too.
+            TlsFault::Closes | TlsFault::Resets => {
+                &["recv() failed ", "send() failed ", "peer closed connection in SSL handshake"]
+            }
+        };
+        // Whatever happened before, with the auth server, has no backend.
+        let lines = self.record.lines.iter().filter(|line| line.contains(", upstream: "));
+        let said = lines.filter(|line| reasons.iter().any(|reason| line.starts_with(reason))).count();
+        (said != 1).then(|| format!("was not told of {fault:?}, once: {:?}", self.record.lines))
     }
 
     /// How the login must fail, if it must.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gatepost_protocol::config::ProxySsl;
 use memchr::memmem;
 
 use super::script::{self, AuthPlan, MARK, Server};
@@ -56,7 +57,7 @@ impl World {
                 record.active_at = now;
             } else if record.is_judged
                 && !record.is_over
-                && self.scripts[owner].server != Server::Secured
+                && !self.scripts[owner].server.is_secured()
                 && record.client_read > record.login_end + BUFFER
             {
                 complaint = Some("more than a buffer is kept of what came behind the login");
@@ -64,7 +65,8 @@ impl World {
             if let Some((up, down)) = record.held_at_login
                 && !record.is_over
             {
-                let is_secured = self.scripts[owner].server == Server::Secured;
+                let script = &self.scripts[owner];
+                let is_secured = script.server.is_secured() || script.backend_tls != ProxySsl::Off;
                 let most = LARGEST_READ + BUFFER + if is_secured { TLS_ALLOWANCE } else { 0 };
                 let (held_up, held_down) = record.held();
                 if (held_up - up).max(held_down - down) > most.cast_signed() {
@@ -88,7 +90,12 @@ impl World {
             let record = &mut self.ledger.borrow_mut().records[owner];
             match leg {
                 Leg::Client => {
-                    if record.client_written == 0 || record.is_judged {
+                    let is_greeting = match self.scripts[owner].server {
+                        // It may be any of the records until it is seen.
+                        Server::Implicit => !record.is_greeted,
+                        _ => record.client_written == 0,
+                    };
+                    if is_greeting || record.is_judged {
                         record.arm(now);
                     }
                     record.client_written += bytes.len();
@@ -124,9 +131,11 @@ impl World {
                 self.judge_password(owner, leg, &String::from_utf8_lossy(password));
             }
         }
-        if leg == Leg::Client && ENCODED_MARKS.iter().any(|mark| memmem::find(end, mark.as_bytes()).is_some())
+        let is_under_tls = leg == Leg::Backend && self.scripts[owner].backend_tls != ProxySsl::Off;
+        if (leg == Leg::Client || is_under_tls)
+            && ENCODED_MARKS.iter().any(|mark| memmem::find(end, mark.as_bytes()).is_some())
         {
-            self.complain("a password in base64 is sent to a client");
+            self.complain(format!("a password in base64 where it does not belong: {leg:?}"));
         }
         let kept = end.len().min(PASSWORD_LENGTH - 1);
         end.drain(..end.len() - kept);
@@ -139,6 +148,8 @@ impl World {
             |attempt, is_rewritten| script::password(owner, attempt, is_rewritten).starts_with(password);
         let is_in_place = match (leg, record.let_in) {
             (Leg::Auth, _) => is_right(record.attempt, false),
+            // In clear, or it could not be read here.
+            (Leg::Backend, _) if self.scripts[owner].backend_tls != ProxySsl::Off => false,
             (Leg::Backend, Some(attempt)) => is_right(attempt, self.is_password_rewritten(owner, attempt)),
             (Leg::Client | Leg::Backend | Leg::Names, _) => false,
         };

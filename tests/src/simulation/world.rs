@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use gatepost_protocol::config::ProxySsl;
 use nix::libc;
 
 use super::executor::{Executor, Slot};
@@ -14,7 +15,7 @@ use super::ledger::Ledger;
 use super::network::{Link, Weather};
 use super::peer::Conn;
 use super::runtime::Socket;
-use super::script::{self, Absence, AuthPlan, BackendPlan, Script, Server};
+use super::script::{self, Absence, AuthPlan, BackendPlan, Script};
 use super::trace::{Leg, Trace, What};
 use super::{auth_server, backend, name_server};
 
@@ -81,8 +82,19 @@ impl World {
 
     /// Whether this leg is under TLS, whose bytes differ from run to run.
     pub(super) fn is_secret(&self, leg: Leg) -> bool {
-        leg == Leg::Client
-            && self.executor.owner().is_some_and(|owner| self.scripts[owner].server == Server::Secured)
+        let Some(owner) = self.executor.owner() else { return false };
+        let script = &self.scripts[owner];
+        match leg {
+            Leg::Client => script.server.is_secured(),
+            Leg::Backend => script.backend_tls != ProxySsl::Off,
+            Leg::Auth | Leg::Names => false,
+        }
+    }
+
+    /// Whether the proxy may well give up TLS with this peer.
+    pub(super) fn may_break_tls(&self, leg: Leg) -> bool {
+        let Some(owner) = self.executor.owner() else { return false };
+        leg == Leg::Backend && matches!(self.scripts[owner].backend, BackendPlan::Tls(_))
     }
 
     /// A connection, with the proxy's end of it and the peer's.
@@ -96,7 +108,7 @@ impl World {
         let random = script::random_of(self.seed, number, 4);
         let link = Rc::new(RefCell::new(Link::new(weather, random)));
         self.note(What::Open { stream: number, leg });
-        let conn = Conn::new(self, &link);
+        let conn = Conn::new(self, &link, leg);
         let connecting = Slot::default();
         (Socket { world: Rc::clone(self), link, number, leg, arrangement, connecting }, conn)
     }
@@ -153,7 +165,8 @@ impl World {
             | BackendPlan::Resets(_)
             | BackendPlan::Nonsense(_)
             | BackendPlan::Endless(_)
-            | BackendPlan::Refuses => Arrangement::Answers(self.soon(script.pause_ms)),
+            | BackendPlan::Refuses
+            | BackendPlan::Tls(_) => Arrangement::Answers(self.soon(script.pause_ms)),
         };
         let (socket, conn) = self.link(Leg::Backend, script.backend_weather, arrangement);
         self.ledger.borrow_mut().records[owner].open += 1;

@@ -14,9 +14,10 @@ use self::reply::Reply;
 use super::auth_server::refusal;
 use super::backend::welcome;
 use super::ledger::Ending;
-use super::peer::{Conn, Gone, yield_once};
+use super::peer::{Conn, Farewell, Gone, yield_once};
 use super::relay::{self, Role};
 use super::script::{AuthPlan, Manner, Mechanism, RelayEnd, Script, Server};
+use super::secured::Secured;
 
 /// Lives the life of one client.
 pub(super) async fn run(conn: Conn, session: usize) {
@@ -164,6 +165,12 @@ impl Client<'_> {
     }
 
     async fn greet(&mut self) -> Result<(), Ending> {
+        if self.script.server == Server::Implicit {
+            if self.script.manner == Manner::Silent {
+                return Ok(());
+            }
+            self.secure().await?;
+        }
         let is_greeting = match self.script.protocol {
             Protocol::Imap => self.read_line().await?.starts_with("* OK IMAP4 ready"),
             Protocol::Pop3 => {
@@ -184,14 +191,20 @@ impl Client<'_> {
         if !is_greeting {
             self.conn.world.complain("the greeting is none");
         }
+        self.conn.world.ledger.borrow_mut().records[self.session].is_greeted = true;
         self.introduce().await?;
         let injects = self.script.manner == Manner::InjectsBehindStartTls;
         if self.script.server == Server::Secured && !injects {
             self.say(self.starttls()).await?;
-            self.conn.secure().await.map_err(|_| Ending::Closed)?;
+            self.secure().await?;
             self.introduce().await?;
         }
         Ok(())
+    }
+
+    async fn secure(&self) -> Result<(), Ending> {
+        let farewell = [Farewell::Proper, Farewell::NotifyAlone, Farewell::EndAlone][self.session % 3];
+        self.conn.secure(Secured::client(self.session), farewell).await.map_err(|_| Ending::Closed)
     }
 
     /// What SMTP says first, before and after the handshake.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use gatepost_protocol::config::Protocol;
+use gatepost_protocol::config::{Protocol, ProxySsl};
 
-use super::{Absence, BackendPlan, Manner, Mechanism, Nonsense, RelayEnd, RelayPlan, Server};
+use super::{Absence, BackendPlan, Manner, Mechanism, Nonsense, RelayEnd, RelayPlan, Server, TlsFault};
 use crate::simulation::network::Weather;
 
 pub(super) fn manner(random: &mut Rng) -> Manner {
@@ -79,6 +79,26 @@ pub(super) fn backend(random: &mut Rng, protocol: Protocol) -> BackendPlan {
         7 => BackendPlan::Endless(step),
         8 | 9 => BackendPlan::Refuses,
         _ => BackendPlan::Works,
+    }
+}
+
+pub(super) fn backend_tls(random: &mut Rng) -> ProxySsl {
+    match random.u8(..8) {
+        0 => ProxySsl::On,
+        1 => ProxySsl::StartTls,
+        _ => ProxySsl::Off,
+    }
+}
+
+pub(super) fn tls_fault(random: &mut Rng, protocol: Protocol, tls: ProxySsl) -> TlsFault {
+    match random.u8(..10) {
+        0..3 if tls == ProxySsl::StartTls => TlsFault::ClearBehindStartTls,
+        3 if tls == ProxySsl::StartTls && protocol == Protocol::Smtp => TlsFault::NotOffered,
+        0..4 => TlsFault::Clear,
+        4..7 => TlsFault::WrongName,
+        7 => TlsFault::Silent,
+        8 => TlsFault::Closes,
+        _ => TlsFault::Resets,
     }
 }
 

@@ -7,9 +7,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use fastrand::Rng;
-use gatepost_protocol::config::Protocol;
+use gatepost_protocol::config::{Protocol, ProxySsl};
 
-use self::draw::{absence, backend, manner, mechanism, nonsense, relay, weather};
+use self::draw::{absence, backend, backend_tls, manner, mechanism, nonsense, relay, tls_fault, weather};
 use crate::simulation::network::Weather;
 
 /// Everything that the peers of one session do, and how their connections behave.
@@ -25,6 +25,8 @@ pub(super) struct Script {
     pub(super) attempts: Vec<AuthPlan>,
     /// What becomes of the login at the backend, if an attempt gets that far.
     pub(super) backend: BackendPlan,
+    /// How the backend speaks TLS.
+    pub(super) backend_tls: ProxySsl,
     pub(super) relay: RelayPlan,
     /// Harmless commands before the login.
     pub(super) chatter: usize,
@@ -42,12 +44,30 @@ pub(super) struct Script {
 pub(super) enum Server {
     /// Asks the auth server on a new connection each time, and hides what backends say.
     Plain,
-    /// Keeps connections to the auth server, and shows what backends say.
+    /// Keeps connections to the auth server, shows what backends say, and takes them to speak TLS.
     Kept,
     /// SMTP: looks up the client's name, and takes mail without a login.
     Open,
-    /// Offers STARTTLS.
+    /// Offers STARTTLS, and wants it of backends.
     Secured,
+    /// Is under TLS from the first byte on.
+    Implicit,
+}
+
+impl Server {
+    /// Whether its clients speak TLS, sooner or later.
+    pub(super) fn is_secured(self) -> bool {
+        matches!(self, Self::Secured | Self::Implicit)
+    }
+
+    /// Its `proxy_ssl`, which the auth server's answer may change for one login.
+    pub(super) fn proxy_ssl(self) -> ProxySsl {
+        match self {
+            Self::Plain | Self::Open | Self::Implicit => ProxySsl::Off,
+            Self::Kept => ProxySsl::On,
+            Self::Secured => ProxySsl::StartTls,
+        }
+    }
 }
 
 /// How the client logs in.
@@ -161,6 +181,25 @@ pub(super) enum BackendPlan {
     Endless(usize),
     /// Refuses the client's credentials.
     Refuses,
+    /// Cannot be had under TLS.
+    Tls(TlsFault),
+}
+
+/// What is wrong with the TLS of a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TlsFault {
+    /// It shows another backend's certificate.
+    WrongName,
+    /// It speaks in clear where a handshake is due.
+    Clear,
+    /// Right behind its answer to STARTTLS it speaks in clear, as somebody in between would.
+    ClearBehindStartTls,
+    /// SMTP: it does not offer STARTTLS.
+    NotOffered,
+    /// Where a handshake is due it says nothing.
+    Silent,
+    Closes,
+    Resets,
 }
 
 /// The bytes after the login.
@@ -204,7 +243,10 @@ impl Script {
         if protocol == Protocol::Smtp && random.u8(..3) == 0 {
             server = Server::Open;
         }
-        if manner == Manner::InjectsBehindStartTls || random.u8(..25) == 0 {
+        if random.u8(..8) == 0 {
+            server = if random.bool() { Server::Secured } else { Server::Implicit };
+        }
+        if manner == Manner::InjectsBehindStartTls {
             server = Server::Secured;
         }
         let mechanism = mechanism(random, protocol, server);
@@ -216,6 +258,7 @@ impl Script {
             manner,
             attempts: Vec::new(),
             backend: backend(random, protocol),
+            backend_tls: backend_tls(random),
             relay: relay(random),
             chatter: random.usize(..4),
             is_pipelining: random.bool(),
@@ -225,6 +268,9 @@ impl Script {
             auth_weather: weather(random),
         };
         script.draw_attempts(random);
+        if script.backend_tls != ProxySsl::Off && random.u8(..4) == 0 {
+            script.backend = BackendPlan::Tls(tls_fault(random, protocol, script.backend_tls));
+        }
         script.agree();
         script
     }
@@ -274,7 +320,11 @@ impl Script {
         }
         // A backend that cannot write all at once, and reads nothing meanwhile, and a client that does the same, could
         // wait for each other for ever.
-        self.relay.surplus = self.relay.surplus.min(self.backend_weather.capacity - 200);
+        self.relay.surplus = self.relay.surplus.min(self.backend_weather.capacity - 300);
+        if self.backend == BackendPlan::Tls(TlsFault::ClearBehindStartTls) {
+            // What is injected arrives in one piece with the answer.
+            self.backend_weather = Weather { split: 0, short: 0, stall: 0, ..self.backend_weather };
+        }
         if !self.is_let_in() || self.manner != Manner::Proper {
             self.relay.early = 0;
         }
@@ -330,6 +380,11 @@ pub(super) fn backend_address(session: usize) -> SocketAddr {
 fn address(net: u8, session: usize) -> Ipv4Addr {
     let [.., high, low] = session.to_be_bytes();
     Ipv4Addr::new(10, net, high, low)
+}
+
+/// What the backend is called.
+pub(super) fn backend_name(session: usize) -> String {
+    format!("backend-{session}.example")
 }
 
 /// The session that an address of either kind names.
