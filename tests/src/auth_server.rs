@@ -31,6 +31,8 @@ pub enum AuthAnswer {
     Headers(Vec<String>),
     /// These bytes, then close.
     Raw(Vec<u8>),
+    /// These bytes, then wait until the proxy closes.
+    Unfinished(Vec<u8>),
     /// Say nothing until the proxy closes.
     Silence,
     /// Reset the connection.
@@ -62,7 +64,7 @@ impl AuthAnswer {
                 lines.push(line.to_owned());
                 Self::Headers(lines)
             }
-            Self::Raw(_) | Self::Silence | Self::Reset | Self::After(..) => {
+            Self::Raw(_) | Self::Unfinished(_) | Self::Silence | Self::Reset | Self::After(..) => {
                 panic!("only Headers answers take header lines")
             }
         }
@@ -150,6 +152,10 @@ fn answer(stream: &mut TcpStream, answer: AuthAnswer) {
         }
         AuthAnswer::Raw(bytes) => {
             let _ = stream.write_all(&bytes);
+        }
+        AuthAnswer::Unfinished(bytes) => {
+            let _ = stream.write_all(&bytes);
+            let _ = std::io::copy(stream, &mut std::io::sink());
         }
         AuthAnswer::Silence => {
             let _ = std::io::copy(stream, &mut std::io::sink());

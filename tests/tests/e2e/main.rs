@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "panicking is how a test fails")]
 
 mod auth_addresses;
+mod auth_failure;
 mod backend_names;
 mod backend_tls;
 mod certificates;

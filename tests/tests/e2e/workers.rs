@@ -1,9 +1,10 @@
 //! What the main level says about worker processes.
 
 use std::fs;
+use std::net::SocketAddr;
 
 use gatepost_protocol::config::Protocol;
-use gatepost_tests::{Client, Loopback, PATIENCE, Proxy, await_that, on_both};
+use gatepost_tests::{AuthAnswer, Client, Loopback, PATIENCE, Proxy, await_that, on_both};
 use nix::unistd::Pid;
 
 use crate::setup::{Plan, Setup};
@@ -21,6 +22,15 @@ fn status(pid: Pid, field: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(field));
     line.unwrap().trim_start_matches(':').trim().to_owned()
+}
+
+/// An answer of HTTP/1.1 with a body of two bytes, of which one is missing.
+fn accepted_with_half_a_body(backend: SocketAddr) -> Vec<u8> {
+    let (ip, port) = (backend.ip(), backend.port());
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nAuth-Status: OK\r\nAuth-Server: {ip}\r\nAuth-Port: {port}\r\n"
+    );
+    format!("{head}\r\n.").into_bytes()
 }
 
 /// A client that was given a slot, its greeting read: others may not have given theirs back yet.
@@ -81,6 +91,37 @@ on_both! {
             first.line() == format!("a{tag} OK logged in")
         });
         first.say("b NOOP", "echo b NOOP");
+    }
+
+    fn connections_run_out_in_front_of_the_backend(program: Program) {
+        for protocol in [Protocol::Imap, Protocol::Pop3, Protocol::Smtp] {
+            // The auth server's connection is to be kept, and holds its slot while the body is awaited.
+            let setup = Plan::new(protocol)
+                .main("worker_processes 1; events { worker_connections 4; }")
+                .directives("auth_http_keepalive on; xclient off;")
+                .rule(|_, backend| AuthAnswer::Unfinished(accepted_with_half_a_body(backend)))
+                .start(program);
+            let mut client = admitted(&setup);
+            let (login, expected) = match protocol {
+                Protocol::Imap => (
+                    "a1 LOGIN alice sesame\r\n",
+                    "a1 NO [UNAVAILABLE] internal server error\r\n* BYE internal server error\r\n",
+                ),
+                Protocol::Pop3 => ("USER alice\r\nPASS sesame\r\n", "+OK\r\n-ERR internal server error\r\n"),
+                Protocol::Smtp => (
+                    "HELO laptop\r\nAUTH PLAIN AGFsaWNlAHNlc2FtZQ==\r\n",
+                    "250 mx.example.test\r\n451 4.3.2 Internal server error\r\n",
+                ),
+            };
+            client.send(login);
+            assert_eq!(String::from_utf8(client.rest()).unwrap(), expected);
+            let message = "4 worker_connections are not enough while connecting to upstream, client: ";
+            let log = setup.proxy.await_log(message);
+            let alert = log.lines().find(|line| line.contains(message)).unwrap();
+            let end = format!("login: \"alice\", upstream: {}", setup.backend.address());
+            assert!(alert.contains(" [alert] ") && alert.ends_with(&end), "{alert}");
+            assert!(setup.backend.records().is_empty());
+        }
     }
 
     fn descriptors_run_out_and_come_back(program: Program) {

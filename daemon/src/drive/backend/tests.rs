@@ -2,10 +2,13 @@ use std::future::Future;
 use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use gatepost_protocol::action::Errno;
+use gatepost_protocol::address::Origin;
+use gatepost_protocol::config::{ProxyProtocol, Server};
 use gatepost_protocol::dns;
 
 use super::*;
@@ -155,4 +158,32 @@ fn the_proxy_does_not_connect_to_itself() {
     let _peer = bench.peer();
     let mut connecting = pin!(bench.connect(address("127.0.0.1:1110").into()));
     assert!(matches!(connecting.as_mut().poll(&mut cx), Poll::Ready(Connected { outcome: Ok(_), .. })));
+}
+
+#[test]
+fn a_proxy_header_that_is_not_taken_at_once_waits() {
+    let mut bench = Bench::new();
+    let inlet = Rc::get_mut(&mut bench.inlet).expect("nobody else has it");
+    inlet.listener.server = Arc::new(Server { proxy_protocol: ProxyProtocol::V1, ..fake::server() });
+    let (client, auth, backend) = (Pipe::open(), bench.peer(), bench.peer());
+    backend.0.borrow_mut().room = 20;
+    client.bring(b"USER joe\r\nPASS secret\r\n");
+    let slot = bench.worker.slots.take().expect("a slot");
+    let inet = |text| ClientAddr::Inet(address(text));
+    let (peer, local) = (inet("192.0.2.7:99"), inet("192.0.2.8:110"));
+    let origin = Origin { peer, local, unix_time: 0, entropy: [0; 16] };
+    super::super::start(&bench.worker, Rc::clone(&bench.inlet), client.clone(), &origin, slot);
+    auth.bring(b"HTTP/1.0 200 OK\r\nAuth-Status: OK\r\nAuth-Server: 192.0.2.1\r\nAuth-Port: 110\r\n\r\n");
+    assert_eq!((bench.fake.turn(), bench.fake.turn()), (1, 1));
+    assert_eq!(backend.written(), "PROXY TCP4 192.0.2.7");
+    backend.0.borrow_mut().room = usize::MAX;
+    // What a backend says before it has the header waits, too, until it has it.
+    backend.bring(b"+OK ready\r\n");
+    assert_eq!((bench.fake.turn(), bench.fake.turn()), (1, 1));
+    assert_eq!(backend.written(), "PROXY TCP4 192.0.2.7 192.0.2.8 99 110\r\nUSER joe\r\n");
+    for _ in 0..2 {
+        backend.bring(b"+OK\r\n");
+        assert_eq!(bench.fake.turn(), 1);
+    }
+    assert!(client.written().ends_with("+OK\r\n+OK\r\n"), "{}", client.written());
 }
