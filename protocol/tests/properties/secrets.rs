@@ -23,6 +23,8 @@ const SAID: [&[&str]; 3] = [
         "a AUTHENTICATE LOGIN am9l\r\n$B\r\n",
         "a AUTHENTICATE LOGIN am9l\r\n$B?\r\n",
         "a AUTHENTICATE $P\r\n",
+        "$M AUTHENTICATE LOGIN am9l\r\n",
+        "$P LOGIN {3}\r\njoe",
     ],
     &[
         "USER joe\r\nPASS $P\r\n",
