@@ -6,19 +6,26 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, eaccess};
 
-use crate::config::{Bind, Config, LogTo};
-use crate::listener;
+use crate::config::{Config, LogTo};
+use crate::listener::{self, Options};
 use crate::log::lines::errno_text;
 use crate::master::LoadError;
 use crate::runtime::Peer;
 
-/// Whether the files could be written and the addresses bound.
-///
-/// # Errors
-/// The first that could not, in the words of a start.
-pub(crate) fn probe(config: &Config) -> Result<(), LoadError> {
-    probe_pid_file(&config.main.pid)?;
-    probe_rest(config).map_err(LoadError::new)
+/// What keeps the files from being written and the addresses from being bound, in the order and the words of a start.
+pub(crate) fn probe(config: &Config) -> Vec<LoadError> {
+    let mut failures: Vec<_> = probe_pid_file(&config.main.pid).err().into_iter().collect();
+    let binds = config.binds.iter().map(|bind| (&bind.address, &bind.options));
+    let ordinary = Options::default();
+    let sockets = binds.chain(config.main.metrics.iter().map(|address| (address, &ordinary)));
+    let refused = sockets.filter_map(|(address, options)| probe_bind(address, options).err());
+    for message in probe_logs(config).chain(refused) {
+        // Servers share logs.
+        if failures.iter().all(|failure| failure.message != message) {
+            failures.push(LoadError::new(message));
+        }
+    }
+    failures
 }
 
 /// Whether the pid file could be written. A daemon finds out only when nobody looks at it any more.
@@ -30,15 +37,13 @@ pub(crate) fn probe_pid_file(path: &Path) -> Result<(), LoadError> {
     probe_file(path).map_err(|message| LoadError { hint: Some(hint()), ..LoadError::new(message) })
 }
 
-fn probe_rest(config: &Config) -> Result<(), String> {
+fn probe_logs(config: &Config) -> impl Iterator<Item = String> {
     let servers = config.binds.iter().flat_map(|bind| &bind.listens).map(|listen| &listen.server);
-    for target in config.main.error_log.iter().chain(servers.flat_map(|server| &server.error_log)) {
-        match &target.to {
-            LogTo::File(path) => probe_file(path)?,
-            LogTo::Stderr | LogTo::Syslog(_) => {}
-        }
-    }
-    config.binds.iter().try_for_each(probe_bind)
+    let targets = config.main.error_log.iter().chain(servers.flat_map(|server| &server.error_log));
+    targets.filter_map(|target| match &target.to {
+        LogTo::File(path) => probe_file(path).err(),
+        LogTo::Stderr | LogTo::Syslog(_) => None,
+    })
 }
 
 /// Whether the file could be written, or made where it does not exist.
@@ -57,9 +62,9 @@ fn probe_folder(path: &Path) -> nix::Result<()> {
     eaccess(folder.unwrap_or_else(|| Path::new(".")), AccessFlags::W_OK | AccessFlags::X_OK)
 }
 
-fn probe_bind(bind: &Bind) -> Result<(), String> {
-    match &bind.address {
-        Peer::Inet(_) => listener::probe(&bind.address, &bind.options).map_err(|error| error.to_string()),
+fn probe_bind(address: &Peer, options: &Options) -> Result<(), String> {
+    match address {
+        Peer::Inet(_) => listener::probe(address, options).map_err(|error| error.to_string()),
         // Binding would leave a socket behind; one that is there is probably the running master's.
         Peer::Unix(path) if path.exists() => Ok(()),
         Peer::Unix(path) => probe_folder(path).map_err(|errno| {
@@ -76,9 +81,10 @@ mod tests {
     use super::*;
     use crate::config::{Memory, Report};
 
-    fn probed(text: &str) -> Result<(), String> {
+    fn probed(text: &str) -> Vec<String> {
         let config = Config::parse(text, Memory::default(), &mut Report::default());
-        probe(&config.expect("a good configuration")).map_err(|error| error.message)
+        let failures = probe(&config.expect("a good configuration"));
+        failures.into_iter().map(|failure| failure.message).collect()
     }
 
     /// A mail server with this `listen` in a configuration whose files can be made in `folder`.
@@ -94,7 +100,7 @@ mod tests {
     fn a_probe_leaves_no_trace() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let socket = format!("unix:{}/imap", folder.path().display());
-        assert_eq!(probed(&with_listen(folder.path(), &socket)), Ok(()));
+        assert_eq!(probed(&with_listen(folder.path(), &socket)), [""; 0]);
         assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
     }
 
@@ -104,7 +110,7 @@ mod tests {
         let names = ["pid", "error.log", "imap"].map(|name| folder.path().join(name));
         names.iter().for_each(|name| fs::write(name, "before").expect("a file"));
         let socket = format!("unix:{}", names[2].display());
-        assert_eq!(probed(&with_listen(folder.path(), &socket)), Ok(()));
+        assert_eq!(probed(&with_listen(folder.path(), &socket)), [""; 0]);
         for name in &names {
             assert_eq!(fs::read(name).expect("the file"), b"before");
         }
@@ -115,9 +121,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let here = folder.path().display();
         for (text, expected) in [
-            (format!("pid {here};"), format!("open() \"{here}\" failed (21: Is a directory)")),
             (
-                format!("pid {here}/no/pid;"),
+                format!("pid {here}; error_log stderr;"),
+                format!("open() \"{here}\" failed (21: Is a directory)"),
+            ),
+            (
+                format!("pid {here}/no/pid; error_log stderr;"),
                 format!("open() \"{here}/no/pid\" failed (2: No such file or directory)"),
             ),
             (
@@ -125,11 +134,34 @@ mod tests {
                 format!("open() \"{here}/no/log\" failed (2: No such file or directory)"),
             ),
         ] {
-            assert_eq!(probed(&format!("events {{}} {text}")), Err(expected));
+            assert_eq!(probed(&format!("events {{}} {text}")), [expected]);
         }
         let socket = format!("unix:{here}/no/imap");
         let expected = format!("bind() to {socket} failed (2: No such file or directory)");
-        assert_eq!(probed(&with_listen(folder.path(), &socket)), Err(expected));
+        assert_eq!(probed(&with_listen(folder.path(), &socket)), [expected]);
+    }
+
+    #[test]
+    fn all_that_cannot_be_made_is_named_once_in_the_order_of_a_start() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let here = folder.path().display();
+        let text = format!(
+            "events {{}} pid {here}/no/pid; error_log {here}/no/log; metrics 192.0.2.77:30211;
+             mail {{
+                 auth_http 127.0.0.1:9;
+                 server {{ listen 192.0.2.77:30210; protocol imap; error_log {here}/no/imap; }}
+                 server {{ listen unix:{here}/no/pop3; protocol pop3; error_log {here}/no/log; }}
+             }}"
+        );
+        let expected = [
+            format!("open() \"{here}/no/pid\" failed (2: No such file or directory)"),
+            format!("open() \"{here}/no/log\" failed (2: No such file or directory)"),
+            format!("open() \"{here}/no/imap\" failed (2: No such file or directory)"),
+            "bind() to 192.0.2.77:30210 failed (99: Cannot assign requested address)".to_owned(),
+            format!("bind() to unix:{here}/no/pop3 failed (2: No such file or directory)"),
+            "bind() to 192.0.2.77:30211 failed (99: Cannot assign requested address)".to_owned(),
+        ];
+        assert_eq!(probed(&text), expected);
     }
 
     #[test]
@@ -145,8 +177,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let other = TcpListener::bind("127.0.0.1:0").expect("a port");
         let in_use = other.local_addr().expect("an address").to_string();
-        assert_eq!(probed(&with_listen(folder.path(), &in_use)), Ok(()));
+        assert_eq!(probed(&with_listen(folder.path(), &in_use)), [""; 0]);
         let expected = "bind() to 192.0.2.77:30210 failed (99: Cannot assign requested address)";
-        assert_eq!(probed(&with_listen(folder.path(), "192.0.2.77:30210")), Err(expected.into()));
+        assert_eq!(probed(&with_listen(folder.path(), "192.0.2.77:30210")), [expected]);
     }
 }

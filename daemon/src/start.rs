@@ -130,7 +130,7 @@ impl Starter {
         if report.is_syntax_ok && !options.quiet {
             print_error(&format!("{}: the configuration file {file} syntax is ok\n", self.name));
         }
-        if let Err(refusal) = outcome.and_then(|config| probe(&config).map_err(Refusal::from)) {
+        if let Err(refusal) = outcome.and_then(|config| Refusal::of_all(probe(&config))) {
             let code = self.refuse(&Log::default(), &refusal);
             print_error(&format!("{}: configuration file {file} test failed\n", self.name));
             return code;
@@ -287,6 +287,18 @@ impl Refusal {
             first: load_error(errors.first(), report),
             others: others.collect(),
             omitted: errors.omitted(),
+        }
+    }
+
+    /// For any failure at all.
+    fn of_all(failures: Vec<LoadError>) -> Result<(), Self> {
+        let mut failures = failures.into_iter();
+        match failures.next() {
+            None => Ok(()),
+            Some(first) => {
+                let others: Vec<_> = failures.by_ref().take(config::MOST_ERRORS - 1).collect();
+                Err(Self { first, others, omitted: failures.count() })
+            }
         }
     }
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use super::directive::{self, Context};
 use super::error::Error;
 
-/// Errors that are kept; more are counted.
-const MOST: usize = 20;
+/// Errors that are kept and shown; more are counted.
+pub(crate) const MOST_ERRORS: usize = 20;
 
 /// Why a configuration cannot be used: one error or more. Prints as the first, which is the one nginx stops at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Found {
         match &mut self.errors {
             None => self.errors = Some(error.into()),
             Some(errors) if errors.iter().any(|known| *known == error) => {}
-            Some(errors) if errors.others.len() + 1 == MOST => errors.omitted += 1,
+            Some(errors) if errors.others.len() + 1 == MOST_ERRORS => errors.omitted += 1,
             Some(errors) => errors.others.push(error),
         }
     }

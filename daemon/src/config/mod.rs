@@ -51,6 +51,7 @@ pub use self::bind::Bind;
 pub use self::environment::{Account, Environment, Machine, Memory};
 pub use self::error::{Diagnostic, Error, ReadFile, Report};
 pub use self::errors::Errors;
+pub(crate) use self::errors::MOST_ERRORS;
 pub use self::log_target::{LogTarget, LogTo, Syslog};
 use crate::runtime::Peer;
 pub use crate::sys::SharedMemory;

@@ -90,6 +90,22 @@ on_both! {
         assert!(stderr.contains(&format!("{name}: [emerg] no \"events\" section in configuration\n")), "{stderr}");
     }
 
+    fn all_files_and_addresses_that_cannot_be_had_are_named(program: Program) {
+        let (folder, name) = (Proxy::folder(), program.name());
+        let path = folder.path().display();
+        let text = "events {} pid no/pid; error_log no/log;
+            mail { auth_http 127.0.0.1:9; server { listen 192.0.2.77:30210; protocol imap; } }";
+        let (code, _, stderr) = run_on(program, folder.path(), text, &["-t"]);
+        let emerg: Vec<_> = stderr.lines().filter_map(|line| line.strip_prefix(&format!("{name}: [emerg] "))).collect();
+        let expected = [
+            &*format!("open() \"{path}/no/pid\" failed (2: No such file or directory)"),
+            &*format!("open() \"{path}/no/log\" failed (2: No such file or directory)"),
+            "bind() to 192.0.2.77:30210 failed (99: Cannot assign requested address)",
+        ];
+        assert_eq!((code, &emerg[..]), (Some(1), &expected[..]), "{stderr}");
+        assert!(stderr.ends_with(&format!("{name}: configuration file {path}/x.conf test failed\n")), "{stderr}");
+    }
+
     fn signals_need_a_process(program: Program) {
         let (folder, name) = (Proxy::folder(), program.name());
         let pid = folder.path().join("pid");
