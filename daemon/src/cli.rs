@@ -168,13 +168,17 @@ Options:
 pub(crate) fn build() -> String {
     let provider = if cfg!(feature = "aws-lc-rs") { "aws-lc-rs" } else { "ring" };
     format!(
-        "built with rustls, {provider}
+        "built by {COMPILER}
+built with rustls, {provider}
 TLS SNI support enabled
 configure arguments: --prefix={PREFIX} --conf-path={PREFIX}{FILE} --error-log-path={PREFIX}{ERROR_LOG} \
          --pid-path={PREFIX}{PID} --with-mail --with-mail_ssl_module
 "
     )
 }
+
+/// What made this program, with its version.
+pub(crate) const COMPILER: &str = env!("GATEPOST_COMPILER");
 
 /// Where relative names start.
 pub(crate) const PREFIX: &str = "/usr/local/gatepost/";
@@ -255,6 +259,7 @@ mod tests {
         for letter in "?hvVtTEqspceg".chars() {
             assert!(usage.contains(&format!("-{letter}")), "{letter}");
         }
+        assert!(build().starts_with("built by rustc 1."), "{}", build());
         assert!(build().contains("--pid-path=/usr/local/gatepost/logs/nginx.pid "));
     }
 }

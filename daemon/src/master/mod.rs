@@ -27,6 +27,7 @@ pub(crate) use self::sockets::{Alone, Post};
 pub(crate) use self::upgrade::Binary;
 use self::upgrade::Upgrade;
 use self::workers::Workers;
+use crate::cli;
 use crate::inherited::Inherited;
 use crate::listener;
 use crate::log::Log;
@@ -165,6 +166,7 @@ fn announce(program: &str, plan: &Plan) {
     let note = |message: &str| plan.log.note(Level::Notice, message);
     note("using the \"epoll\" event method");
     note(&format!("{program}/{}", env!("CARGO_PKG_VERSION")));
+    note(&format!("built by {}", cli::COMPILER));
     if let Ok(system) = std::fs::read_to_string("/proc/sys/kernel/osrelease") {
         note(&format!("OS: Linux {}", system.trim_end()));
     }

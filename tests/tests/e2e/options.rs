@@ -39,7 +39,21 @@ on_both! {
         }
         let (code, stdout, stderr) = run(program, &["-V"]);
         assert_eq!((code, stdout), (Some(0), String::new()));
-        assert!(stderr.starts_with(&version) && stderr.contains("\nTLS SNI support enabled\nconfigure arguments: --prefix="), "{stderr}");
+        assert!(stderr.starts_with(&format!("{version}built by rustc 1.")), "{stderr}");
+        assert!(stderr.contains("\nTLS SNI support enabled\nconfigure arguments: --prefix="), "{stderr}");
+    }
+
+    fn the_log_of_a_start_says_what_runs_on_what(program: Program) {
+        let setup = Plan::new(Protocol::Imap).start(program);
+        let log = setup.proxy.await_log("start worker processes");
+        let notices: Vec<_> = log.lines().filter_map(|line| line.split_once("[notice] ")?.1.split_once(": ")).collect();
+        let version = format!("{}/{}", program.name(), env!("CARGO_PKG_VERSION"));
+        let expected =
+            ["using the \"epoll\" event method", &version, "built by rustc 1.", "OS: Linux ", "getrlimit(RLIMIT_NOFILE): "];
+        for (expected, (_, notice)) in expected.into_iter().zip(&notices) {
+            assert!(notice.starts_with(expected), "{expected}: {log}");
+        }
+        assert!(notices.len() >= expected.len(), "{log}");
     }
 
     fn mistakes_are_named(program: Program) {
