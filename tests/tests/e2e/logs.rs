@@ -1,14 +1,75 @@
 //! Where lines go: several logs at once, logs of one server, syslog, and the level `debug`.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 
 use gatepost_protocol::config::Protocol;
-use gatepost_tests::{Loopback, PATIENCE, Proxy, on_both};
+use gatepost_tests::{Loopback, PATIENCE, Program, Proxy, on_both};
+use nix::sys::signal::Signal;
+use nix::unistd::{Uid, User, chown};
 
 use crate::setup::Plan;
 
+/// A file of root's beside a folder that belongs to somebody who would like to write to it.
+fn tempting_folder() -> (tempfile::TempDir, std::path::PathBuf) {
+    assert!(Uid::effective().is_root(), "only root can be led to files of root's");
+    let folder = Proxy::folder();
+    let (logs, victim) = (folder.path().join("logs"), folder.path().join("victim"));
+    fs::create_dir(&logs).unwrap();
+    let nobody = User::from_name("nobody").unwrap().expect("a user nobody");
+    chown(&logs, Some(nobody.uid), None).unwrap();
+    fs::write(&victim, "mine\n").unwrap();
+    (folder, victim)
+}
+
+const REFUSED: &str = "failed (40: Too many levels of symbolic links)";
+
 on_both! {
+    /// CVE-2016-1247: whoever owns the folder replaces the log by a link.
+    fn root_follows_no_link_in_a_folder_of_others(program: Program) {
+        let (folder, victim) = tempting_folder();
+        let host = Loopback::new();
+        let mail = format!("auth_http {}; server {{ listen {}; protocol pop3; }}", host.port(1), host.port(1000));
+        let main = "worker_processes 1; error_log logs/a.log info;";
+        let proxy = Proxy::start_with(program, folder, main, &mail, &[host.port(1000)]);
+        let logs = proxy.path().join("logs");
+        fs::rename(logs.join("a.log"), logs.join("a.log.1")).unwrap();
+        symlink(&victim, logs.join("a.log")).unwrap();
+        proxy.signal(Signal::SIGUSR1);
+        proxy.await_log_at("logs/a.log.1", REFUSED);
+        proxy.signal(Signal::SIGHUP);
+        let reloaded = || fs::read_to_string(logs.join("a.log.1")).unwrap().matches(REFUSED).count() == 2;
+        gatepost_tests::await_that("a reload in vain", reloaded);
+        // The log goes on where it was.
+        gatepost_tests::Client::connect(host.port(1000)).expect("+OK POP3 ready");
+        proxy.await_log_at("logs/a.log.1", "connected to");
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "mine\n");
+    }
+
+    fn a_start_follows_no_link_in_a_folder_of_others(program: Program) {
+        let (folder, victim) = tempting_folder();
+        symlink(&victim, folder.path().join("logs/a.log")).unwrap();
+        let host = Loopback::new();
+        let mail = format!("auth_http {}; server {{ listen {}; protocol pop3; }}", host.port(1), host.port(1000));
+        Proxy::configure(&folder, "error_log logs/a.log info;", &mail);
+        let mut proxy = Proxy::start_configured(program, folder, &[], &[]);
+        assert_eq!(proxy.await_exit().code(), Some(1));
+        let stderr = fs::read_to_string(proxy.path().join("stderr")).unwrap();
+        assert!(stderr.contains(" [emerg] open() \"") && stderr.contains(REFUSED), "{stderr}");
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "mine\n");
+    }
+
+    fn a_link_in_a_folder_of_root_is_followed(program: Program) {
+        let folder = Proxy::folder();
+        symlink(folder.path().join("elsewhere"), folder.path().join("a.log")).unwrap();
+        let host = Loopback::new();
+        let mail = format!("auth_http {}; server {{ listen {}; protocol pop3; }}", host.port(1), host.port(1000));
+        let main = "worker_processes 1; error_log a.log info;";
+        let proxy = Proxy::start_with(program, folder, main, &mail, &[host.port(1000)]);
+        proxy.await_log_at("elsewhere", "connected to");
+    }
+
     fn one_client_can_be_logged_in_detail(program: Program) {
         for (network, is_detailed) in [("127.0.0.0/8", true), ("unix:", false)] {
             let mut setup = Plan::new(Protocol::Imap)
