@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 
 use gatepost_protocol::config::Protocol;
-use gatepost_tests::{Loopback, PATIENCE, Program, Proxy, on_both};
+use gatepost_tests::{Client, Loopback, PATIENCE, Proxy, await_that, on_both};
 use nix::sys::signal::Signal;
 use nix::unistd::{Uid, User, chown};
 
@@ -40,9 +40,9 @@ on_both! {
         proxy.await_log_at("logs/a.log.1", REFUSED);
         proxy.signal(Signal::SIGHUP);
         let reloaded = || fs::read_to_string(logs.join("a.log.1")).unwrap().matches(REFUSED).count() == 2;
-        gatepost_tests::await_that("a reload in vain", reloaded);
+        await_that("a reload in vain", reloaded);
         // The log goes on where it was.
-        gatepost_tests::Client::connect(host.port(1000)).expect("+OK POP3 ready");
+        Client::connect(host.port(1000)).expect("+OK POP3 ready");
         proxy.await_log_at("logs/a.log.1", "connected to");
         assert_eq!(fs::read_to_string(&victim).unwrap(), "mine\n");
     }
@@ -85,7 +85,7 @@ on_both! {
             client.say("a2 NOOP", "echo a2 NOOP");
             client.finish();
             client.expect_eof();
-            setup.proxy.signal(nix::sys::signal::Signal::SIGTERM);
+            setup.proxy.signal(Signal::SIGTERM);
             setup.proxy.await_exit();
             let log = fs::read_to_string(setup.proxy.path().join("server.log")).unwrap();
             assert_eq!(log.contains("[info]") && log.contains("client logged in, client: "), is_detailed, "{network}: {log}");
@@ -111,7 +111,7 @@ on_both! {
         let proxy = Proxy::start_with(program, folder, "worker_processes 1;", &mail, &[host.port(1000), host.port(1001)]);
         let log = |name: &str| fs::read_to_string(proxy.path().join(name)).unwrap();
         let connected = |port| format!("connected to {}\n", host.port(port));
-        gatepost_tests::await_that("lines in all logs", || {
+        await_that("lines in all logs", || {
             log("server.log").contains(&connected(1000)) && log("mail.log").contains(&connected(1001))
         });
         // A list hides those further out.
