@@ -12,8 +12,8 @@ use super::script::{self, Absence, AuthPlan, Mechanism, Nonsense, Script};
 /// Bytes of a request at most.
 const LONGEST_REQUEST: usize = 16_384;
 
-/// Serves one connection until it ends.
-pub(super) async fn serve(conn: Conn) {
+/// Serves one connection to one of the addresses until it ends.
+pub(super) async fn serve(conn: Conn, address: usize) {
     while let Some(request) = Request::read(&conn).await {
         let Some(session) = request.value("Client-IP").and_then(|address| conn.world.session_at(address))
         else {
@@ -23,7 +23,7 @@ pub(super) async fn serve(conn: Conn) {
             conn.world.complain(format!("auth request of session {session}: {text}"));
         }
         let keeps = request.value("Connection") == Some("keep-alive");
-        if !matches!(answer(&conn, session, keeps).await, Ok(true)) {
+        if !matches!(answer(&conn, session, address, keeps).await, Ok(true)) {
             return;
         }
     }
@@ -121,11 +121,15 @@ fn unescape(value: &str) -> String {
 }
 
 /// Answers as the script says; whether the connection lives on.
-async fn answer(conn: &Conn, session: usize, keeps: bool) -> Result<bool, Gone> {
+async fn answer(conn: &Conn, session: usize, address: usize, keeps: bool) -> Result<bool, Gone> {
     let script = &conn.world.scripts[session];
     let attempt = conn.world.ledger.borrow().records[session].attempt;
     let plan = script.attempts.get(attempt).copied().unwrap_or(AuthPlan::Refuses { wait_s: 0 });
     conn.pause(script.pause_ms).await;
+    if script.absence_of(attempt, address) == Some(Absence::Resets) {
+        conn.reset();
+        return Ok(false);
+    }
     match plan {
         AuthPlan::Accepts { user, password, waits } => {
             let headers = accept(conn, script, session, (user, password), waits);

@@ -20,7 +20,7 @@ use super::runtime::Simulated;
 use super::script::{self, Server};
 use super::trace::{Leg, What};
 use super::verdict;
-use super::world::{AUTH_SERVER, Arrangement, NAME_SERVER, World};
+use super::world::{AUTH_SERVERS, Arrangement, NAME_SERVER, World};
 
 /// Steps without any time passing, after which somebody turns in circles.
 const STEPS_AT_ONCE: usize = 20_000;
@@ -213,14 +213,19 @@ fn configuration() -> String {
                 ProxySsl::On => "proxy_ssl on;",
                 ProxySsl::StartTls => "proxy_ssl starttls;",
             };
+            let backups = match AUTH_SERVERS[1..server.auth_addresses()].join(" ") {
+                none if none.is_empty() => none,
+                backups => format!("auth_http_backup {backups};"),
+            };
             servers.push_str(&format!(
-                "server {{ listen {listen} {ssl}; protocol {protocol}; {mechanisms} {more} {proxy_ssl} }}\n"
+                "server {{ listen {listen} {ssl}; protocol {protocol}; {mechanisms} {more} {proxy_ssl} {backups} }}\n"
             ));
         }
     }
+    let [auth_server, ..] = AUTH_SERVERS;
     format!(
         "error_log stderr info; events {{ worker_connections 10000; }}
-         mail {{ auth_http {AUTH_SERVER}/auth; auth_http_timeout 20s; timeout 60s; proxy_timeout 300s;
+         mail {{ auth_http {auth_server}/auth; auth_http_timeout 20s; timeout 60s; proxy_timeout 300s;
                  server_name mx.example; imap_client_buffer 4k; proxy_buffer 4k;
                  ssl_certificate /certificate.pem; ssl_certificate_key /key.pem;
                  proxy_ssl_trusted_certificate /backends.pem;

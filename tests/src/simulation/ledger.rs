@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::script::ADDRESSES;
+
 /// All sessions, and the rules that were broken.
 pub(super) struct Ledger {
     pub(super) records: Vec<Record>,
@@ -41,6 +43,9 @@ pub(super) struct Record {
     /// Whether the auth server owes an answer, and since when.
     pub(super) is_asked: bool,
     pub(super) auth_asked_at: Duration,
+    /// The addresses of the auth server that were connected for the present question, and how often one refused.
+    pub(super) tried: [bool; ADDRESSES],
+    pub(super) refused: usize,
     pub(super) backend_asked_at: Duration,
     /// When the relay read last.
     pub(super) active_at: Duration,

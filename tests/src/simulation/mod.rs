@@ -12,6 +12,7 @@
 //! script      what a session is going to be           watch    rules checked at each read, write, close, log line
 //! executor    tasks, virtual time                     ledger   what has become of each session
 //! network     connections in memory                   verdict  what must have become of it
+//! failover    the rules for several addresses of an auth server
 //! runtime     gatepost_daemon::runtime on these       trace    everything that happened
 //! client, auth_server, backend, name_server, relay    the peers; peer and secured: their ends of connections
 //! ```
@@ -25,6 +26,7 @@ mod backend;
 mod client;
 mod director;
 mod executor;
+mod failover;
 mod identity;
 mod ledger;
 mod name_server;

@@ -83,6 +83,7 @@ impl Stream for Socket {
             self.world.executor.alarm(at, &self.connecting);
             return Poll::Pending;
         }
+        self.world.on_auth_connected(self.number, errno.is_none());
         Poll::Ready(errno.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno))))
     }
 
@@ -91,11 +92,14 @@ impl Stream for Socket {
         let (stream, leg) = (self.number, self.leg);
         match &outcome {
             Poll::Pending => {}
-            Poll::Ready(Ok(0)) => self.note(What::End { stream, leg, is_error: false }),
-            Poll::Ready(Err(_)) => self.note(What::End { stream, leg, is_error: true }),
+            Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => {
+                self.note(What::End { stream, leg, is_error: !matches!(outcome, Poll::Ready(Ok(_))) });
+                self.world.on_auth_lost(stream);
+            }
             Poll::Ready(Ok(count)) => {
                 self.note(What::Read { stream, leg, count: *count });
                 self.world.on_proxy_read(leg, *count);
+                self.world.on_auth_heard(stream);
             }
         }
         outcome
@@ -106,6 +110,9 @@ impl Stream for Socket {
             return Poll::Ready(Ok(0));
         }
         let outcome = self.link.borrow_mut().write(End::Proxy, &self.world.executor, cx, bytes);
+        if let Poll::Ready(Err(_)) = outcome {
+            self.world.on_auth_lost(self.number);
+        }
         if let Poll::Ready(Ok(count)) = outcome {
             let written = &bytes[..count];
             // What TLS makes of the bytes is random; its length is not.

@@ -28,10 +28,10 @@ const TLS_ALLOWANCE: usize = 32 * 1024;
 const LOG_LINE_LIMIT: usize = 2_048;
 
 /// How far a deadline may be missed, in virtual time.
-const SLACK: Duration = Duration::from_millis(1);
+pub(super) const SLACK: Duration = Duration::from_millis(1);
 
 /// How much later the sign of a deadline's beginning may be seen than the beginning: the socket may have been full.
-const DELAY: Duration = Duration::from_secs(2);
+pub(super) const DELAY: Duration = Duration::from_secs(2);
 
 /// A password without what may follow it: mark, session, attempt, kind.
 const PASSWORD_LENGTH: usize = MARK.len() + 4 + 1 + 1 + 1 + 1;
@@ -86,6 +86,9 @@ impl World {
         };
         let now = self.passed();
         let mut is_early = false;
+        if let (Leg::Auth, Some(address)) = (leg, self.auth_address(stream)) {
+            self.on_auth_asked(owner, address, false);
+        }
         {
             let record = &mut self.ledger.borrow_mut().records[owner];
             match leg {
@@ -104,8 +107,7 @@ impl World {
                     is_early = record.let_in.is_none();
                     record.backend_written += bytes.len();
                 }
-                Leg::Auth => record.ask(now),
-                Leg::Names => {}
+                Leg::Auth | Leg::Names => {}
             }
         }
         if is_early {
@@ -163,14 +165,6 @@ impl World {
         matches!(self.scripts[session].attempts.get(attempt), Some(AuthPlan::Accepts { password: true, .. }))
     }
 
-    /// The auth server is being asked on a connection of its own.
-    pub(super) fn on_auth_asked(&self) {
-        let now = self.passed();
-        if let Some(owner) = self.executor.owner() {
-            self.ledger.borrow_mut().records[owner].ask(now);
-        }
-    }
-
     /// The backend is being connected.
     pub(super) fn on_backend_asked(&self, owner: usize) {
         let now = self.passed();
@@ -194,8 +188,9 @@ impl World {
     }
 
     /// The proxy has dropped a stream.
-    pub(super) fn on_proxy_drop(&self, _stream: usize, leg: Leg) {
+    pub(super) fn on_proxy_drop(&self, stream: usize, leg: Leg) {
         let now = self.passed();
+        self.on_auth_dropped(stream);
         if let (Leg::Client | Leg::Backend, Some(owner)) = (leg, self.executor.owner()) {
             let record = &mut self.ledger.borrow_mut().records[owner];
             record.open -= 1;
@@ -244,7 +239,12 @@ impl World {
     /// Whoever is timed out has had all the time it has, and no more.
     fn check_deadline(&self, session: usize, message: &str) {
         let record = self.ledger.borrow().records[session].clone();
-        let (since, limit) = if message.starts_with("auth http server 10.0.0.1:80 timed out") {
+        let is_auth_timeout =
+            message.starts_with("auth http server ") && message.contains(":80 timed out (110: ");
+        // With other addresses behind it a connection has but a share of the time, and is told of at the end.
+        let is_shared =
+            self.scripts[session].server.auth_addresses() > 1 && message.contains(" in connect()");
+        let (since, limit) = if is_auth_timeout && !is_shared {
             (record.auth_asked_at, AUTH_TIMEOUT)
         } else if message.starts_with("upstream timed out") {
             (record.backend_asked_at, TIMEOUT)
@@ -272,12 +272,14 @@ impl super::ledger::Record {
         }
     }
 
-    /// A question to the auth server, which may be a second try after a kept connection turned out to be dead.
-    fn ask(&mut self, now: Duration) {
+    /// A question to the auth server; false if it goes on, at another address or on another connection.
+    pub(super) fn ask(&mut self, now: Duration) -> bool {
         self.is_judged = true;
-        if !std::mem::replace(&mut self.is_asked, true) {
+        let is_first = !std::mem::replace(&mut self.is_asked, true);
+        if is_first {
             self.auth_asked_at = now;
         }
+        is_first
     }
 
     /// What was read on one leg and not written on the other, up and down.

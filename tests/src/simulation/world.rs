@@ -11,16 +11,17 @@ use gatepost_protocol::config::ProxySsl;
 use nix::libc;
 
 use super::executor::{Executor, Slot};
+use super::failover::Failover;
 use super::ledger::Ledger;
 use super::network::{Link, Weather};
 use super::peer::Conn;
 use super::runtime::Socket;
-use super::script::{self, Absence, AuthPlan, BackendPlan, Script};
+use super::script::{self, ADDRESSES, Absence, BackendPlan, Script};
 use super::trace::{Leg, Trace, What};
 use super::{auth_server, backend, name_server};
 
-/// Where the auth server listens.
-pub(super) const AUTH_SERVER: &str = "10.0.0.1:80";
+/// Where the auth server listens, for servers that know all of its addresses.
+pub(super) const AUTH_SERVERS: [&str; ADDRESSES] = ["10.0.0.1:80", "10.0.0.4:80", "10.0.0.5:80"];
 /// Where the name server listens.
 pub(super) const NAME_SERVER: &str = "10.0.0.53:53";
 
@@ -31,6 +32,7 @@ pub(super) struct World {
     pub(super) scripts: Vec<Script>,
     pub(super) trace: RefCell<Trace>,
     pub(super) ledger: RefCell<Ledger>,
+    pub(super) failover: RefCell<Failover>,
     /// What the proxy takes for chance.
     pub(super) entropy: RefCell<Rng>,
     /// For the peers' pauses.
@@ -55,6 +57,7 @@ impl World {
             ledger: RefCell::new(Ledger::new(scripts.len())),
             scripts,
             trace: RefCell::default(),
+            failover: RefCell::default(),
             entropy: random(2),
             chance: random(3),
             next_stream: Cell::default(),
@@ -119,10 +122,11 @@ impl World {
             self.complain(format!("a connection to {address} for nobody"));
             return Err(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL));
         };
-        if address.to_string() == AUTH_SERVER {
-            return self.connect_auth_server(owner);
+        let text = address.to_string();
+        if let Some(address) = AUTH_SERVERS.iter().position(|known| *known == text) {
+            return self.connect_auth_server(owner, address);
         }
-        if address.to_string() == NAME_SERVER {
+        if text == NAME_SERVER {
             return Ok(self.connect_name_server());
         }
         if address != script::backend_address(owner) {
@@ -131,23 +135,24 @@ impl World {
         self.connect_backend(owner)
     }
 
-    fn connect_auth_server(self: &Rc<Self>, owner: usize) -> io::Result<Socket> {
-        self.on_auth_asked();
+    fn connect_auth_server(self: &Rc<Self>, owner: usize, address: usize) -> io::Result<Socket> {
+        self.on_auth_asked(owner, address, true);
         let script = &self.scripts[owner];
         let attempt = self.ledger.borrow().records[owner].attempt;
-        let arrangement = match script.attempts.get(attempt) {
-            Some(AuthPlan::Away(Absence::FailsAtOnce)) => {
+        let arrangement = match script.absence_of(attempt, address) {
+            Some(Absence::FailsAtOnce) => {
+                self.on_address_failed(address, false);
+                self.on_auth_refused();
                 return Err(io::Error::from_raw_os_error(libc::ECONNREFUSED));
             }
-            Some(AuthPlan::Away(Absence::FailsLater)) => {
-                Arrangement::Fails(self.soon(3_000), libc::ECONNREFUSED)
-            }
-            Some(AuthPlan::Away(Absence::NeverConnects)) => Arrangement::Never,
+            Some(Absence::FailsLater) => Arrangement::Fails(self.soon(3_000), libc::ECONNREFUSED),
+            Some(Absence::NeverConnects) => Arrangement::Never,
             _ => Arrangement::Answers(self.soon(300)),
         };
         let (socket, conn) = self.link(Leg::Auth, script.auth_weather, arrangement);
+        self.on_auth_opened(owner, socket.number, address);
         if let Arrangement::Answers(_) = arrangement {
-            self.executor.spawn(auth_server::serve(conn));
+            self.executor.spawn(auth_server::serve(conn, address));
         }
         Ok(socket)
     }

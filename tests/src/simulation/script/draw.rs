@@ -5,7 +5,9 @@ use std::time::Duration;
 use fastrand::Rng;
 use gatepost_protocol::config::{Protocol, ProxySsl};
 
-use super::{Absence, BackendPlan, Manner, Mechanism, Nonsense, RelayEnd, RelayPlan, Server, TlsFault};
+use super::{
+    ADDRESSES, Absence, BackendPlan, Manner, Mechanism, Nonsense, RelayEnd, RelayPlan, Server, TlsFault,
+};
 use crate::simulation::network::Weather;
 
 pub(super) fn manner(random: &mut Rng) -> Manner {
@@ -49,6 +51,17 @@ pub(super) fn absence(random: &mut Rng) -> Absence {
         Absence::ClosesInHead,
         Absence::Resets,
     ][random.usize(..7)]
+}
+
+/// Which of so many addresses are away; not all of them, and in ways that let the next one be asked.
+pub(super) fn gaps(random: &mut Rng, addresses: usize) -> [Option<Absence>; ADDRESSES] {
+    let ways = [Absence::FailsAtOnce, Absence::FailsLater, Absence::NeverConnects, Absence::Resets];
+    let mut gaps = [None; ADDRESSES];
+    for gap in &mut gaps[..addresses] {
+        *gap = (random.u8(..6) == 0).then(|| ways[random.usize(..ways.len())]);
+    }
+    gaps[random.usize(..addresses)] = None;
+    gaps
 }
 
 pub(super) fn nonsense(random: &mut Rng) -> Nonsense {

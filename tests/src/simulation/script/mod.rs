@@ -9,8 +9,13 @@ use std::time::Duration;
 use fastrand::Rng;
 use gatepost_protocol::config::{Protocol, ProxySsl};
 
-use self::draw::{absence, backend, backend_tls, manner, mechanism, nonsense, relay, tls_fault, weather};
+use self::draw::{
+    absence, backend, backend_tls, gaps, manner, mechanism, nonsense, relay, tls_fault, weather,
+};
 use crate::simulation::network::Weather;
+
+/// Addresses of the auth server.
+pub(super) const ADDRESSES: usize = 3;
 
 /// Everything that the peers of one session do, and how their connections behave.
 #[derive(Debug)]
@@ -23,6 +28,8 @@ pub(super) struct Script {
     pub(super) manner: Manner,
     /// How the auth server takes each attempt to log in.
     pub(super) attempts: Vec<AuthPlan>,
+    /// Which of its addresses cannot be reached in each attempt, though the auth server works.
+    gaps: Vec<[Option<Absence>; ADDRESSES]>,
     /// What becomes of the login at the backend, if an attempt gets that far.
     pub(super) backend: BackendPlan,
     /// How the backend speaks TLS.
@@ -58,6 +65,15 @@ impl Server {
     /// Whether its clients speak TLS, sooner or later.
     pub(super) fn is_secured(self) -> bool {
         matches!(self, Self::Secured | Self::Implicit)
+    }
+
+    /// How many addresses of the auth server it knows.
+    pub(super) fn auth_addresses(self) -> usize {
+        match self {
+            Self::Plain | Self::Open | Self::Secured => 1,
+            Self::Implicit => 2,
+            Self::Kept => ADDRESSES,
+        }
     }
 
     /// Its `proxy_ssl`, which the auth server's answer may change for one login.
@@ -257,6 +273,7 @@ impl Script {
             start: Duration::from_millis(random.u64(..STARTS_MS)),
             manner,
             attempts: Vec::new(),
+            gaps: Vec::new(),
             backend: backend(random, protocol),
             backend_tls: backend_tls(random),
             relay: relay(random),
@@ -299,6 +316,7 @@ impl Script {
             },
         };
         self.attempts.push(last);
+        self.gaps = self.attempts.iter().map(|_| gaps(random, self.server.auth_addresses())).collect();
     }
 
     /// Takes back what cannot go together.
@@ -327,6 +345,14 @@ impl Script {
         }
         if !self.is_let_in() || self.manner != Manner::Proper {
             self.relay.early = 0;
+        }
+    }
+
+    /// How an address of the auth server is away in an attempt, if it is: alone, or with all the others.
+    pub(super) fn absence_of(&self, attempt: usize, address: usize) -> Option<Absence> {
+        match self.attempts.get(attempt) {
+            Some(AuthPlan::Away(absence)) => Some(*absence),
+            _ => self.gaps.get(attempt).and_then(|gaps| gaps[address]),
         }
     }
 
