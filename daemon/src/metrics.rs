@@ -58,9 +58,12 @@ const COUNTS: [(Count, &str, &str, &str); 9] = [
 pub(crate) enum Activity {
     LoggingIn,
     Relaying,
+    /// Silent because the auth server wants it so, or after a backend's refusal (spec/auth-http-and-ops.md A11).
+    Sleeping,
 }
 
-const ACTIVITIES: [(Activity, &str); 2] = [(Activity::LoggingIn, "login"), (Activity::Relaying, "relay")];
+const ACTIVITIES: [(Activity, &str); 3] =
+    [(Activity::LoggingIn, "login"), (Activity::Relaying, "relay"), (Activity::Sleeping, "sleep")];
 
 /// Counters in the mapping: the number of connections, then the counts, then the seats.
 const FIRST_COUNT: usize = 1;
@@ -132,6 +135,13 @@ impl Metrics {
         let index = seat_index(self.seat, activity, protocol);
         self.shared.add(index, 1);
         Present { shared: self.shared, index }
+    }
+
+    /// Counts a session as what it is now.
+    pub(crate) fn update(&self, present: &mut Present, protocol: Protocol, activity: Activity) {
+        if present.index != seat_index(self.seat, activity, protocol) {
+            *present = self.enter(protocol, activity);
+        }
     }
 
     /// All of it, as Prometheus reads it.
@@ -258,6 +268,14 @@ mod tests {
         let second = metrics.on_seat(SEATS + 5).enter(Protocol::Imap, Activity::Relaying);
         let killed = metrics.on_seat(3).enter(Protocol::Smtp, Activity::LoggingIn);
         assert_eq!((sessions("imap", "relay"), sessions("smtp", "login")), ("2".into(), "1".into()));
+        let mut sleeper = metrics.on_seat(4).enter(Protocol::Pop3, Activity::LoggingIn);
+        for (activity, expected) in [(Activity::Sleeping, ("0", "1")), (Activity::LoggingIn, ("1", "0"))] {
+            for _ in 0..2 {
+                metrics.on_seat(4).update(&mut sleeper, Protocol::Pop3, activity);
+                let found = (sessions("pop3", "login"), sessions("pop3", "sleep"));
+                assert_eq!(found, (expected.0.into(), expected.1.into()));
+            }
+        }
         std::mem::forget(killed);
         metrics.clear_seat(3);
         metrics.clear_seat(SEATS + 5);

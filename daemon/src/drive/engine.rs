@@ -8,6 +8,7 @@ use gatepost_protocol::event::{LogContext, Stage};
 use gatepost_protocol::relay::{Relay, Traffic};
 use gatepost_protocol::session::{Session, SocketFailure};
 
+use crate::metrics::Activity;
 use crate::sessions::Phase;
 
 /// One `handle_*`, then write the output, then [`poll_action`](Self::poll_action) until `None`.
@@ -30,6 +31,8 @@ pub(super) trait Engine: Unpin + 'static {
     /// The address that the client connected to, for a login.
     fn local(&self) -> ClientAddr;
     fn stage(&self) -> Stage;
+    /// What it is counted as.
+    fn activity(&self) -> Activity;
     /// What a relay has passed on.
     fn traffic(&self) -> Traffic;
 
@@ -90,6 +93,10 @@ impl Engine for Session {
 
     fn stage(&self) -> Stage {
         self.stage()
+    }
+
+    fn activity(&self) -> Activity {
+        if self.is_sleeping() { Activity::Sleeping } else { Activity::LoggingIn }
     }
 
     fn traffic(&self) -> Traffic {
@@ -158,6 +165,10 @@ impl Engine for Relay {
 
     fn stage(&self) -> Stage {
         Stage::Proxying
+    }
+
+    fn activity(&self) -> Activity {
+        Activity::Relaying
     }
 
     fn traffic(&self) -> Traffic {

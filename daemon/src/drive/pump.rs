@@ -45,7 +45,7 @@ pub(super) struct Pump<R: Runtime, E> {
     phase: Phase,
     pub(super) member: Member,
     /// Counted as what it is while it is.
-    _present: Present,
+    present: Present,
     /// Legs that failed and the engine does not know it yet. Those of the last moment of the login are news for the
     /// relay.
     lost: Vec<(Side, Errno)>,
@@ -63,7 +63,7 @@ pub(super) enum End {
 impl<R: Runtime, E: Engine> Pump<R, E> {
     pub(super) fn new(engine: E, worker: Rc<Worker<R>>, inlet: Rc<Inlet>, id: u64, member: Member) -> Self {
         let deadline = Deadline::new(&worker.deadlines);
-        let present = worker.metrics.enter(inlet.protocol(), Activity::LoggingIn);
+        let present = worker.metrics.enter(inlet.protocol(), engine.activity());
         let detail = Detail::new(&worker, &inlet, &engine.log_context().client);
         Self {
             engine,
@@ -78,7 +78,7 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
             deadline,
             phase: Phase::Open,
             member,
-            _present: present,
+            present,
             lost: Vec::new(),
         }
     }
@@ -90,6 +90,8 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
                 ControlFlow::Break(end) => return Poll::Ready(end),
                 ControlFlow::Continue(true) => {}
                 ControlFlow::Continue(false) => {
+                    let (protocol, activity) = (self.inlet.protocol(), self.engine.activity());
+                    self.worker.metrics.update(&mut self.present, protocol, activity);
                     let now = self.worker.runtime.now();
                     self.trace(|engine| trace::pause(engine.poll_deadline(), now));
                     return Poll::Pending;
@@ -365,7 +367,7 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
             // Whatever phase the worker is in is news to the relay.
             phase: Phase::Open,
             member: self.member,
-            _present: present,
+            present,
             lost: self.lost,
         })
     }

@@ -103,6 +103,10 @@ impl<const IS_LOGIN: bool> Engine for Script<IS_LOGIN> {
         Stage::Proxying
     }
 
+    fn activity(&self) -> Activity {
+        Activity::LoggingIn
+    }
+
     fn traffic(&self) -> Traffic {
         Traffic::default()
     }

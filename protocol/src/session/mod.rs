@@ -196,6 +196,11 @@ impl Session {
         }
     }
 
+    /// Whether the session is silent because it was told to be: by the auth server, or by a backend's refusal.
+    pub fn is_sleeping(&self) -> bool {
+        matches!(self.phase, Phase::Sleeping(_))
+    }
+
     /// What the session is doing, in the words of the log.
     pub fn stage(&self) -> Stage {
         self.core.stage

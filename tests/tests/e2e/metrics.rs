@@ -102,6 +102,22 @@ on_both! {
         await_value(metrics, RELAYED, 0);
     }
 
+    fn sessions_that_the_auth_server_silences_are_counted(program: Program) {
+        let metrics = Loopback::new().port(9145);
+        let main: &'static str = format!("worker_processes 1; metrics {metrics};").leak();
+        let setup = Plan::new(Protocol::Pop3).main(main).rule(|_, _| AuthAnswer::refuse("no").with("Auth-Wait: 600"));
+        let setup = setup.start(program);
+        let sleeping = "sessions{protocol=\"pop3\",phase=\"sleep\"}";
+        let mut client = setup.client();
+        assert_eq!(value(metrics, sleeping), 0);
+        client.say("USER alice", "+OK");
+        client.send("PASS sesame\r\n");
+        await_value(metrics, sleeping, 1);
+        assert_eq!(value(metrics, "sessions{protocol=\"pop3\",phase=\"login\"}"), 0);
+        drop(client);
+        await_value(metrics, sleeping, 0);
+    }
+
     fn a_killed_worker_leaves_no_sessions(program: Program) {
         let (setup, metrics) = start(program, Protocol::Imap);
         let mut client = setup.client();
