@@ -15,6 +15,7 @@ use gatepost_protocol::session::SocketFailure;
 use super::*;
 use crate::fake::{self, Fake, Pipe, Wakes};
 use crate::log::{Log, LogFiles, Target};
+use crate::metrics::Activity;
 use crate::sessions::Phase;
 
 /// An engine that passes bytes on and notes what else it is told.
