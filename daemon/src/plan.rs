@@ -75,6 +75,7 @@ impl Plan {
         let log = logs.open(&main.error_log)?;
         let mut servers = Servers { logs, binds: binds.as_slice().into(), known: Vec::new() };
         let inlets = binds.into_iter().map(|bind| servers.inlets(bind)).collect::<Result<_, _>>()?;
+        servers.logs.syslogs.iter().for_each(|(_, syslog)| syslog.report_to(&log));
         Ok(Self {
             log,
             log_files: Rc::new(servers.logs.files),

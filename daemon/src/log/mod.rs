@@ -37,6 +37,14 @@ pub(crate) enum Target {
 }
 
 impl Target {
+    /// Whether it can take a line now, which a syslog server that reports a loss cannot.
+    fn is_able(&self) -> bool {
+        match self {
+            Self::Syslog(server) => server.is_able(),
+            Self::File(_) | Self::Stderr | Self::Function(_) => true,
+        }
+    }
+
     /// `line` ends in LF.
     fn write(&self, at: SystemTime, level: Level, line: &str) {
         match self {

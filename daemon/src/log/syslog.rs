@@ -1,15 +1,22 @@
-//! `error_log syslog:`: a datagram per line.
+//! `error_log syslog:`: a datagram per line. What is lost is told to the main log, once for each outage.
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
-use std::time::SystemTime;
+use std::rc::{Rc, Weak};
+use std::time::{Duration, SystemTime};
 
 use gatepost_protocol::event::Level;
 
+use super::Log;
+use super::lines::{errno_text, peer_text};
 use crate::runtime::Peer;
 use crate::sys;
+
+/// An outage is over when this long nothing was lost: by UDP every second line seems to arrive at a server that is
+/// away.
+const OUTAGE_END: Duration = Duration::from_secs(60);
 
 /// One syslog server with what stands in front of its messages.
 #[derive(Debug)]
@@ -21,8 +28,12 @@ pub(crate) struct Syslog {
     /// `None` with `nohostname`.
     hostname: Option<Box<str>>,
     socket: RefCell<Option<Socket>>,
-    /// Whether the last message was lost: only the first loss is told.
-    failed: Cell<bool>,
+    /// When a line was lost last.
+    lost: Cell<Option<SystemTime>>,
+    /// Whether a line is on its way, and more of them would be about that one.
+    is_busy: Cell<bool>,
+    /// Who is told of losses; standard error, if nobody.
+    main_log: RefCell<Option<Weak<[(Level, super::Target)]>>>,
 }
 
 #[derive(Debug)]
@@ -40,25 +51,54 @@ impl Syslog {
             tag,
             hostname: with_hostname.then(hostname).flatten().map(String::into_boxed_str),
             socket: RefCell::default(),
-            failed: Cell::new(false),
+            lost: Cell::default(),
+            is_busy: Cell::new(false),
+            main_log: RefCell::default(),
         }
+    }
+
+    /// Names the log that learns of losses. It may have this server among its targets.
+    pub(crate) fn report_to(&self, log: &Log) {
+        *self.main_log.borrow_mut() = Some(Rc::downgrade(&log.targets));
     }
 
     /// Sends one line, or loses it: a log must not hold up its program.
     pub(crate) fn send(&self, at: SystemTime, level: Level, line: &str) {
+        if self.is_busy.replace(true) {
+            return;
+        }
         let message = self.message(at, level, line);
-        let outcome = self.try_send(message.as_bytes());
-        if let Err((call, error)) = &outcome {
-            // A server that was restarted is found again by the next message.
+        let was_open = self.socket.borrow().is_some();
+        let mut outcome = self.try_send(message.as_bytes());
+        if outcome.is_err() && was_open && matches!(self.server, Peer::Unix(_)) {
+            // A server that was restarted has another socket. By UDP the failure is that of an earlier line.
             *self.socket.borrow_mut() = None;
-            if !self.failed.get() {
-                let text = super::lines::errno_text(error.raw_os_error().unwrap_or(0));
-                let server = super::lines::peer_text(&self.server);
-                let notice = format!("{call} failed {text} while logging to syslog, server: {server}");
-                super::write_stderr(&super::frame(at, Level::Alert, None, &notice));
+            outcome = self.try_send(message.as_bytes());
+        }
+        if let Err((call, error)) = outcome {
+            *self.socket.borrow_mut() = None;
+            let is_over = |last: SystemTime| at.duration_since(last).is_ok_and(|passed| passed >= OUTAGE_END);
+            if self.lost.replace(Some(at)).is_none_or(is_over) {
+                self.tell(at, call, &error);
             }
         }
-        self.failed.set(outcome.is_err());
+        self.is_busy.set(false);
+    }
+
+    fn tell(&self, at: SystemTime, call: &str, error: &io::Error) {
+        let (text, server) = (errno_text(error.raw_os_error().unwrap_or(0)), peer_text(&self.server));
+        let notice = format!("{call} failed {text} while logging to syslog, server: {server}");
+        let targets = self.main_log.borrow().as_ref().and_then(Weak::upgrade);
+        let others = targets.filter(|targets| targets.iter().any(|(_, target)| target.is_able()));
+        match others {
+            Some(targets) => Log { targets }.write(at, Level::Alert, None, &notice),
+            None => super::write_stderr(&super::frame(at, Level::Alert, None, &notice)),
+        }
+    }
+
+    /// Whether it takes lines now.
+    pub(super) fn is_able(&self) -> bool {
+        !self.is_busy.get()
     }
 
     /// The error comes with the call that failed.
@@ -115,6 +155,7 @@ impl Socket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::{LogFiles, Target};
 
     #[test]
     fn a_message_has_priority_time_and_tag() {
@@ -138,10 +179,83 @@ mod tests {
         assert!(buffer.starts_with(b"<184>") && buffer[..count].ends_with(b" nginx: one"));
         drop(server);
         syslog.send(SystemTime::UNIX_EPOCH, Level::Emerg, "lost");
+        assert!(syslog.lost.take().is_some());
         std::fs::remove_file(&path).expect("remove");
         let server = UnixDatagram::bind(&path).expect("a socket");
         syslog.send(SystemTime::UNIX_EPOCH, Level::Emerg, "three");
         let count = server.recv(&mut buffer).expect("a datagram");
         assert!(buffer[..count].ends_with(b" nginx: three"));
+        // One that is restarted between two lines misses none.
+        drop(server);
+        std::fs::remove_file(&path).expect("remove");
+        let server = UnixDatagram::bind(&path).expect("a socket");
+        syslog.send(SystemTime::UNIX_EPOCH, Level::Emerg, "four");
+        let count = server.recv(&mut buffer).expect("a datagram");
+        assert!(buffer[..count].ends_with(b" nginx: four") && syslog.lost.get().is_none());
+    }
+
+    /// Seconds after the epoch.
+    fn second(second: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(second)
+    }
+
+    /// A syslog server that nobody is, the main log with it as a target, and the file that is the other target.
+    fn bench(server: Peer) -> (tempfile::TempDir, Rc<Syslog>, Log, impl Fn() -> Vec<String>) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("error.log");
+        let file = LogFiles::default().open(&path).expect("a new file");
+        let syslog = Rc::new(Syslog::new(server, 23, "nginx".into(), false));
+        let targets = [
+            (Level::Info, Target::Syslog(Rc::clone(&syslog))),
+            (Level::Warn, Target::File(Rc::clone(&file))),
+        ];
+        let log = Log::new(targets);
+        syslog.report_to(&log);
+        let lines = move || {
+            let text = std::fs::read_to_string(&path).expect("the log");
+            text.lines().filter_map(|line| line.split_once("#0: ")).map(|(_, text)| text.to_owned()).collect()
+        };
+        (folder, syslog, log, lines)
+    }
+
+    #[test]
+    fn an_outage_is_told_once_to_the_other_main_logs() {
+        let (_folder, _syslog, log, lines) = bench(Peer::Unix("/nonexistent/syslog".into()));
+        let told = "connect() failed (2: No such file or directory) while logging to syslog, \
+                    server: unix:/nonexistent/syslog";
+        for at in [0, 1, 50, 100] {
+            log.write(second(at), Level::Info, None, "a line");
+        }
+        assert_eq!(lines(), [told]);
+        // The clock may go back. After a minute without a loss, the next one is another outage's.
+        log.write(second(10), Level::Info, None, "a line");
+        log.write(second(69), Level::Info, None, "a line");
+        assert_eq!(lines(), [told]);
+        log.write(second(129), Level::Warn, None, "a warning");
+        assert_eq!(lines(), [told, told, "a warning"]);
+    }
+
+    #[test]
+    fn what_udp_hides_is_no_end_of_an_outage() {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let server = socket.local_addr().expect("an address");
+        drop(socket);
+        let (_folder, _syslog, log, lines) = bench(Peer::Inet(server));
+        (0..9).for_each(|at| log.write(second(at), Level::Info, None, "a line"));
+        let told =
+            format!("send() failed (111: Connection refused) while logging to syslog, server: {server}");
+        assert_eq!(lines(), [told]);
+    }
+
+    #[test]
+    fn two_servers_that_are_away_do_not_tell_each_other_for_ever() {
+        let [first, second_server] = ["/nonexistent/1", "/nonexistent/2"]
+            .map(|path| Rc::new(Syslog::new(Peer::Unix(path.into()), 23, "nginx".into(), false)));
+        let log =
+            Log::new([&first, &second_server].map(|syslog| (Level::Info, Target::Syslog(Rc::clone(syslog)))));
+        [&first, &second_server].into_iter().for_each(|syslog| syslog.report_to(&log));
+        log.write(second(0), Level::Info, None, "a line");
+        assert!(first.lost.get().is_some() && second_server.lost.get().is_some());
+        assert!(first.is_able() && second_server.is_able());
     }
 }

@@ -125,4 +125,30 @@ on_both! {
         let (_, line) = datagram.split_once(" gp: ").expect("the tag");
         assert!(line.contains(" [info] ") && line.ends_with(connected(1001).trim_end()), "{datagram}");
     }
+
+    fn lines_that_syslog_loses_are_told_once(program: Program) {
+        let folder = Proxy::folder();
+        let host = Loopback::new();
+        let path = folder.path().join("syslog");
+        let mail = format!(
+            "auth_http {}; error_log syslog:server=unix:{} info; server {{ listen {}; protocol pop3; }}",
+            host.port(1), path.display(), host.port(1000)
+        );
+        let proxy = Proxy::start_with(program, folder, "worker_processes 1;", &mail, &[host.port(1000)]);
+        for _ in 0..3 {
+            Client::connect(host.port(1000)).expect("+OK POP3 ready");
+        }
+        let told = format!("failed (2: No such file or directory) while logging to syslog, server: unix:{}\n", path.display());
+        let log = proxy.await_log(&told);
+        let line = log.lines().find(|line| line.contains("while logging")).unwrap();
+        assert!(line.contains(" [alert] ") && line.contains("#0: connect() failed"), "{line}");
+        // Once it is there, it is used, and nothing more is told.
+        let syslog = UnixDatagram::bind(&path).unwrap();
+        syslog.set_read_timeout(Some(PATIENCE)).unwrap();
+        Client::connect(host.port(1000)).expect("+OK POP3 ready");
+        let mut buffer = [0; 2000];
+        let count = syslog.recv(&mut buffer).expect("a datagram");
+        assert!(String::from_utf8_lossy(&buffer[..count]).contains(" nginx: "));
+        assert_eq!(proxy.log().matches("while logging to syslog").count(), 1, "{}", proxy.log());
+    }
 }
