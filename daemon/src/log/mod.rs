@@ -66,10 +66,13 @@ impl fmt::Debug for Function {
     }
 }
 
+/// Where lines go, each with the least severe level that goes there.
+type Targets = [(Level, Target)];
+
 /// One effective list of logs. Cheap to clone; clones write to the same targets.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log {
-    targets: Rc<[(Level, Target)]>,
+    targets: Rc<Targets>,
 }
 
 impl Log {

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use gatepost_protocol::event::Level;
 
-use super::Log;
 use super::lines::{errno_text, peer_text};
+use super::{Log, Targets};
 use crate::runtime::Peer;
 use crate::sys;
 
@@ -33,7 +33,7 @@ pub(crate) struct Syslog {
     /// Whether a line is on its way, and more of them would be about that one.
     is_busy: Cell<bool>,
     /// Who is told of losses; standard error, if nobody.
-    main_log: RefCell<Option<Weak<[(Level, super::Target)]>>>,
+    main_log: RefCell<Option<Weak<Targets>>>,
 }
 
 #[derive(Debug)]
