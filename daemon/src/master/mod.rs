@@ -125,7 +125,7 @@ pub(crate) fn run(program: Program<'_>, plan: Plan, mut inherited: Inherited) ->
         announce(program.name, &plan);
         prepare(&plan, &upgrade).map_err(|message| say(Level::Emerg, &message))
     });
-    let sockets = Sockets { listening, lent };
+    let mut sockets = Sockets::new(listening, lent);
     let Ok((signals, metrics, pid_file)) = prepared else {
         if !upgrade.has_predecessor() {
             sockets.forget_all();
@@ -199,12 +199,14 @@ impl Master<'_> {
         drop(signals);
         let alone = Rc::new(RefCell::new(Alone::new(sockets, program.load)));
         let outcome = workers.run_here(&plan, Rc::clone(&alone));
-        finish(&plan.log, pid_file, &upgrade, alone.borrow().sockets());
+        finish(&plan.log, pid_file, &upgrade, alone.borrow_mut().sockets());
         outcome
     }
 
-    fn end(self) -> ExitCode {
-        finish(&self.plan.log, self.pid_file, &self.upgrade, &self.sockets);
+    fn end(mut self) -> ExitCode {
+        // A successor may have ended since: then the names of the sockets are this master's to remove.
+        self.reap();
+        finish(&self.plan.log, self.pid_file, &self.upgrade, &mut self.sockets);
         self.plan.log.note(Level::Notice, "exit");
         ExitCode::SUCCESS
     }
@@ -266,7 +268,7 @@ impl Master<'_> {
 }
 
 /// Leaves nothing behind, but what another master goes on with.
-fn finish(log: &Log, pid_file: PidFile, upgrade: &Upgrade, sockets: &Sockets) {
+fn finish(log: &Log, pid_file: PidFile, upgrade: &Upgrade, sockets: &mut Sockets) {
     report_removal(log, pid_file);
     if !upgrade.is_under_way() {
         sockets.forget_all();

@@ -25,10 +25,10 @@ impl Master<'_> {
                 self.stage = Stage::Quitting;
                 self.tell_end();
                 // The workers close theirs; clients are refused from here on.
+                self.sockets.close();
                 if !self.upgrade.is_under_way() {
                     self.sockets.forget_all();
                 }
-                self.sockets.listening.clear();
                 self.workers.signal(Signal::SIGQUIT, &self.plan.log);
             }
             Order::Stop => {
@@ -77,7 +77,8 @@ impl Master<'_> {
         upgrade.begin(program.binary, &sockets.listening, &environment, pid_file, &plan.log);
     }
 
-    fn reap(&mut self) {
+    /// Takes note of all children that have ended.
+    pub(super) fn reap(&mut self) {
         while let Some(ended) = Ended::next(&self.plan.log) {
             if self.upgrade.successor() != Some(ended.pid) {
                 self.workers.bury(ended, &self.plan.log);
@@ -85,10 +86,15 @@ impl Master<'_> {
             }
             ended.tell(upgrade::NAME, &self.plan.log);
             self.upgrade.end(self.program.binary, &mut self.pid_file, &self.plan.log);
-            if self.stage == Stage::Idle {
+            match self.stage {
                 // Nobody else would serve.
-                self.stage = Stage::Serving;
-                self.start_workers();
+                Stage::Idle => {
+                    self.stage = Stage::Serving;
+                    self.start_workers();
+                }
+                // Nobody else listens, and whoever comes next is to find the names free.
+                Stage::Quitting if !self.upgrade.is_under_way() => self.sockets.forget_all(),
+                Stage::Serving | Stage::Quitting | Stage::Stopping { .. } => {}
             }
         }
     }

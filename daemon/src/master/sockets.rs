@@ -18,15 +18,21 @@ use crate::runtime::Peer;
 /// Clients of the counters that may wait.
 const METRICS_BACKLOG: i32 = 16;
 
-/// All that listen, and whose names in the file system are not ours.
+/// All that listen, and which names in the file system are ours to remove.
 #[derive(Debug)]
 pub(super) struct Sockets {
     pub(super) listening: Vec<Listening>,
     /// Addresses that a supervisor lent us.
-    pub(super) lent: Vec<Peer>,
+    lent: Vec<Peer>,
+    /// Addresses of those that are closed, but whose names are still there.
+    closed: Vec<Peer>,
 }
 
 impl Sockets {
+    pub(super) fn new(listening: Vec<Listening>, lent: Vec<Peer>) -> Self {
+        Self { listening, lent, closed: Vec::new() }
+    }
+
     /// Opens what the plan wants, and takes out what it does not want any more. The error has been logged.
     pub(super) fn follow(&mut self, plan: &Plan, log: &Log) -> Result<Vec<Listening>, String> {
         let known = self.listening.len();
@@ -57,15 +63,26 @@ impl Sockets {
         }
     }
 
-    /// Removes the names of sockets that are not listened on any more.
-    pub(super) fn forget(&self, gone: &[Listening]) {
-        let own = gone.iter().filter(|listening| !self.lent.contains(&listening.address));
-        own.for_each(|listening| listener::forget(&listening.address));
+    /// Closes all. Their names stay until [`forget_all`](Self::forget_all).
+    pub(super) fn close(&mut self) {
+        self.closed.extend(self.listening.drain(..).map(|listening| listening.address));
     }
 
-    /// Removes the names of all.
-    pub(super) fn forget_all(&self) {
+    /// Removes the names of sockets that are not listened on any more.
+    pub(super) fn forget(&self, gone: &[Listening]) {
+        self.forget_addresses(gone.iter().map(|listening| &listening.address));
+    }
+
+    /// Removes the names of all, and once only: what has such a name later is somebody else's.
+    pub(super) fn forget_all(&mut self) {
         self.forget(&self.listening);
+        self.forget_addresses(&self.closed);
+        self.closed.clear();
+    }
+
+    fn forget_addresses<'a>(&self, addresses: impl IntoIterator<Item = &'a Peer>) {
+        let own = addresses.into_iter().filter(|address| !self.lent.contains(address));
+        own.for_each(listener::forget);
     }
 }
 
@@ -91,8 +108,8 @@ impl Alone {
         Self { sockets, load }
     }
 
-    pub(super) fn sockets(&self) -> &Sockets {
-        &self.sockets
+    pub(super) fn sockets(&mut self) -> &mut Sockets {
+        &mut self.sockets
     }
 
     /// What is to be served according to this plan, on copies of the sockets.

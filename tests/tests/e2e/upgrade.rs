@@ -28,13 +28,18 @@ struct Upgrade {
 
 impl Upgrade {
     fn start(program: &Path, main: &str) -> Self {
+        Self::start_with(program, main, "")
+    }
+
+    /// `listen_too` is one more directive of the server.
+    fn start_with(program: &Path, main: &str, listen_too: &str) -> Self {
         let host = Loopback::new();
         let backend = Backend::start(Protocol::Imap, host.port(2000), Behaviour::default());
         let address = backend.address();
         let auth = AuthServer::start(host.port(8080), move |_| AuthAnswer::accept(address));
         let listen = host.port(1143);
         let mail = format!(
-            "auth_http {}/auth;\nserver {{ listen {listen}; protocol imap; proxy on; }}",
+            "auth_http {}/auth;\nserver {{ listen {listen}; {listen_too} protocol imap; proxy on; }}",
             auth.address()
         );
         let daemon = Daemon::start(program, main, &mail);
@@ -240,6 +245,27 @@ on_both! {
         drop(UnixStream::connect(&socket).expect("the new one listens"));
         kill(new, Signal::SIGQUIT).unwrap();
         await_that("the end of the new master", || !exists(new));
+        assert!(!socket.exists());
+    }
+
+    fn a_unix_socket_is_gone_with_the_last_master_whichever_that_is(program: Program) {
+        let folder = gatepost_tests::Proxy::folder();
+        let socket = folder.path().join("imap");
+        let listen = format!("listen unix:{};", socket.display());
+        let setup = Upgrade::start_with(&program.path(), "worker_processes 1;", &listen);
+        let daemon = &setup.daemon;
+        let old = daemon.await_master(None);
+        let client = setup.log_in();
+        let new = setup.change_binary(old);
+        setup.visitor.leave();
+        kill(old, Signal::SIGQUIT).unwrap();
+        daemon.await_log("(SIGQUIT) received from ", 1);
+        drop(UnixStream::connect(&socket).expect("the new one listens"));
+        // The old one, which has closed its sockets, is alone with its session.
+        kill(new, Signal::SIGQUIT).unwrap();
+        daemon.await_log(&format!("new binary process {new} exited with code 0"), 1);
+        leave(client);
+        await_that("the end of the old master", || !exists(old));
         assert!(!socket.exists());
     }
 
