@@ -8,7 +8,7 @@ use crate::action::Errno;
 use crate::address::{ClientAddr, ProxyAddresses};
 use crate::config::{Protocol, ProxySsl};
 use crate::secret::Secret;
-use crate::transport::TlsFacts;
+use crate::transport::{PeerFault, TlsCause, TlsError, TlsFacts};
 
 /// What one login attempt offers, by `Auth-Method`. Wiped when dropped.
 ///
@@ -192,6 +192,26 @@ pub enum AuthFailure {
     /// The connection was not there in time: when `auth_http_timeout` had passed, or this address's share of it.
     #[error("connecting timed out")]
     ConnectTimedOut,
+    /// The TLS handshake had not finished in time; as with `ConnectTimedOut`.
+    #[error("TLS handshake timed out")]
+    HandshakeTimedOut,
+    /// Closed in the middle of the TLS handshake.
+    #[error("closed connection in TLS handshake")]
+    ClosedInHandshake,
+    /// The connection failed in the middle of the TLS handshake.
+    #[error("connection failed in TLS handshake")]
+    HandshakeBroken(Errno),
+    /// The TLS handshake, or a record after it, failed.
+    #[error("TLS failed")]
+    Tls {
+        /// In `TlsError`'s words.
+        reason: Box<str>,
+        /// What may be wrong.
+        cause: TlsCause,
+    },
+    /// The server's certificate is not accepted.
+    #[error("certificate not accepted")]
+    NotTrusted(PeerFault),
     /// `auth_http_timeout` passed before the server had taken the request.
     #[error("sending timed out")]
     SendTimedOut,
@@ -243,4 +263,13 @@ pub enum AuthFailure {
     /// The worker has no free connection slot; the number is its `worker_connections`.
     #[error("worker_connections are not enough")]
     NoSlots(usize),
+}
+
+impl From<TlsError> for AuthFailure {
+    fn from(error: TlsError) -> Self {
+        match error.peer_fault() {
+            Some(fault) => Self::NotTrusted(fault),
+            None => Self::Tls { reason: error.to_string().into(), cause: error.cause() },
+        }
+    }
 }

@@ -1,11 +1,12 @@
 //! What the log says of each event of a session, in nginx's words (spec/auth-http-and-ops.md section 10).
 
+mod auth;
+
 use std::io;
 use std::time::Duration;
 
 use gatepost_protocol::action::{ConnectFailure, DnsError, Errno, LookupFailure, Side};
 use gatepost_protocol::address::ClientAddr;
-use gatepost_protocol::auth::AuthFailure;
 use gatepost_protocol::event::{Event, Level, LogContext, Stage, Summary};
 use gatepost_protocol::transport::PeerFault;
 use nix::libc;
@@ -133,32 +134,7 @@ pub(crate) fn level(event: &Event) -> Level {
             | ConnectFailure::OwnAddress(_) => Level::Error,
             ConnectFailure::NoSlots(_) => Level::Alert,
         },
-        Event::AuthFailed(failure) => auth_level(failure),
-    }
-}
-
-fn auth_level(failure: &AuthFailure) -> Level {
-    match failure {
-        AuthFailure::Connect(errno) => connect_level(*errno),
-        AuthFailure::Receive(errno) | AuthFailure::Send(errno) => socket_level(Side::Backend, *errno),
-        AuthFailure::NoSlots(_) => Level::Alert,
-        AuthFailure::ConnectTimedOut
-        | AuthFailure::SendTimedOut
-        | AuthFailure::TimedOut
-        | AuthFailure::Closed
-        | AuthFailure::InvalidResponse
-        | AuthFailure::InvalidHeader
-        | AuthFailure::TooBig
-        | AuthFailure::NoStatus
-        | AuthFailure::HttpStatus(_)
-        | AuthFailure::NoServerOrPort
-        | AuthFailure::NoPassword
-        | AuthFailure::InvalidServer(_)
-        | AuthFailure::InvalidPort(_)
-        | AuthFailure::InvalidServerSsl(_)
-        | AuthFailure::NoBackendTls
-        | AuthFailure::InvalidCredentials
-        | AuthFailure::TooManyWaits => Level::Error,
+        Event::AuthFailed(failure) => auth::level(failure),
     }
 }
 
@@ -239,7 +215,7 @@ fn message(event: &Event, context: &LogContext, place: Place<'_>) -> String {
         Event::InvalidPlainPassword => "client sent invalid password in AUTH PLAIN command".into(),
         Event::InvalidCramMd5 => "client sent invalid CRAM-MD5 hash in AUTH CRAM-MD5 command".into(),
         Event::InvalidCredentials => "client sent invalid login or password".into(),
-        Event::AuthFailed(failure) => auth_message(failure, place.auth_server),
+        Event::AuthFailed(failure) => auth::message(failure, place.auth_server),
         Event::LoginRefused(text) => format!("client login failed: {}", quoted(text)),
         Event::ConnectFailed(failure) => connect_message(failure, context),
         Event::BackendTimedOut => "upstream timed out (110: Connection timed out)".into(),
@@ -277,35 +253,6 @@ fn connect_message(failure: &ConnectFailure, context: &LogContext) -> String {
             format!("upstream address {address} is one that this proxy listens on")
         }
     }
-}
-
-fn auth_message(failure: &AuthFailure, server: &str) -> String {
-    let complaint = match failure {
-        AuthFailure::Connect(errno) => {
-            return format!("connect() to {server} failed {}", errno_text(errno.0));
-        }
-        AuthFailure::Receive(errno) => return format!("recv() failed {}", errno_text(errno.0)),
-        AuthFailure::Send(errno) => return format!("send() failed {}", errno_text(errno.0)),
-        AuthFailure::NoSlots(limit) => return no_slots(*limit),
-        AuthFailure::ConnectTimedOut => "timed out (110: Connection timed out) in connect()".into(),
-        AuthFailure::SendTimedOut => "timed out (110: Connection timed out) in send()".into(),
-        AuthFailure::TimedOut => "timed out (110: Connection timed out)".into(),
-        AuthFailure::InvalidServer(value) => format!("sent invalid server address:{}", quoted(value)),
-        AuthFailure::InvalidPort(value) => format!("sent invalid server port:{}", quoted(value)),
-        AuthFailure::InvalidServerSsl(value) => format!("sent invalid server ssl:{}", quoted(value)),
-        AuthFailure::Closed
-        | AuthFailure::InvalidResponse
-        | AuthFailure::InvalidHeader
-        | AuthFailure::TooBig
-        | AuthFailure::NoStatus
-        | AuthFailure::HttpStatus(_)
-        | AuthFailure::NoServerOrPort
-        | AuthFailure::NoPassword
-        | AuthFailure::NoBackendTls
-        | AuthFailure::InvalidCredentials
-        | AuthFailure::TooManyWaits => failure.to_string(),
-    };
-    format!("auth http server {server} {complaint}")
 }
 
 fn lookup_message(failure: &LookupFailure) -> String {

@@ -161,6 +161,11 @@ fn is_outage(failure: &AuthFailure) -> bool {
         | AuthFailure::Receive(_)
         | AuthFailure::Send(_)
         | AuthFailure::ConnectTimedOut
+        | AuthFailure::HandshakeTimedOut
+        | AuthFailure::ClosedInHandshake
+        | AuthFailure::HandshakeBroken(_)
+        | AuthFailure::Tls { .. }
+        | AuthFailure::NotTrusted(_)
         | AuthFailure::SendTimedOut
         | AuthFailure::TimedOut
         | AuthFailure::Closed

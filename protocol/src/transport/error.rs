@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rustls::{CertificateError, Error, InvalidMessage, PeerIncompatible};
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
 use crate::client_certificate::VerifyFailure;
 
@@ -20,7 +20,62 @@ pub enum PeerFault {
     WrongName(Box<str>),
 }
 
+/// What is likely to be wrong where TLS with a server failed: the setting that somebody must look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsCause {
+    /// The peer does not speak TLS.
+    NoTls,
+    /// There is no protocol version in common.
+    Version,
+    /// The peer found nothing in common: cipher suites and groups, but servers with TLS 1.2 also say so for lack of a
+    /// certificate of ours.
+    Negotiation,
+    /// The peer does not accept our certificate, or misses one.
+    OwnCertificate,
+    /// The peer does not know the name that it was told by SNI.
+    Name,
+    /// The peer speaks another application protocol.
+    Application,
+    /// Nothing that a setting would change.
+    Other,
+}
+
 impl TlsError {
+    /// What is likely to be wrong, where it is not the server's certificate.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most errors do not tell")]
+    pub fn cause(&self) -> TlsCause {
+        match &self.0 {
+            Error::InvalidMessage(
+                InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+            ) => TlsCause::NoTls,
+            Error::PeerIncompatible(
+                PeerIncompatible::ServerDoesNotSupportTls12Or13
+                | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+            )
+            | Error::AlertReceived(AlertDescription::ProtocolVersion) => TlsCause::Version,
+            Error::AlertReceived(
+                AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity,
+            ) => TlsCause::Negotiation,
+            Error::AlertReceived(
+                AlertDescription::CertificateRequired
+                | AlertDescription::BadCertificate
+                | AlertDescription::UnsupportedCertificate
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::UnknownCA
+                | AlertDescription::AccessDenied,
+            ) => TlsCause::OwnCertificate,
+            Error::AlertReceived(AlertDescription::UnrecognisedName) => TlsCause::Name,
+            Error::AlertReceived(AlertDescription::NoApplicationProtocol)
+            | Error::NoApplicationProtocol
+            | Error::PeerMisbehaved(rustls::PeerMisbehaved::SelectedUnofferedApplicationProtocol) => {
+                TlsCause::Application
+            }
+            _ => TlsCause::Other,
+        }
+    }
+
     /// What is wrong with the server's certificate, where that is the error.
     ///
     /// A verifier of the caller's says it best: with [`CertificateError::Other`] around a [`VerifyFailure`].

@@ -20,7 +20,7 @@ use bytes::BytesMut;
 use rustls::pki_types::{CertificateDer, ServerName};
 
 pub use self::client::TlsClient;
-pub use self::error::{PeerFault, TlsError};
+pub use self::error::{PeerFault, TlsCause, TlsError};
 use self::server::TlsServer;
 
 use crate::client_certificate::ClientFacts;

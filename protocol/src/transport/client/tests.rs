@@ -8,8 +8,8 @@ use rustls::{HandshakeKind, ServerConfig, ServerConnection};
 
 use super::*;
 use crate::client_certificate::VerifyFailure;
-use crate::transport::PeerFault;
 use crate::transport::tests::{BOTH, configs};
+use crate::transport::{PeerFault, TlsCause};
 
 /// Both ends of one connection, and what each has received in clear.
 struct Pair {
@@ -171,6 +171,7 @@ fn clear_text_where_a_handshake_is_due_is_named() {
             let mut pair = Pair::new(&server, &Arc::new(client), "mail.example", step);
             let error = pair.give_client(wire).unwrap_err();
             assert_eq!((error.to_string().as_str(), error.peer_fault()), ("wrong version number", None));
+            assert_eq!(error.cause(), TlsCause::NoTls);
             assert!(pair.at_client.is_empty());
             pair.give_client(wire).unwrap();
             assert!(pair.at_client.is_empty() && pair.client.pending_capacity() == 0);
@@ -185,8 +186,30 @@ fn versions_that_do_not_meet_are_told() {
     let mut pair = Pair::new(&server, &Arc::new(client), "mail.example", usize::MAX);
     pair.give_server().unwrap_err();
     let wire = pair.server_wire();
-    let error = pair.give_client(&wire).unwrap_err().to_string();
-    assert!(error.starts_with("received fatal alert: "), "{error}");
+    let error = pair.give_client(&wire).unwrap_err();
+    assert!(error.to_string().starts_with("received fatal alert: "), "{error}");
+    assert_eq!(error.cause(), TlsCause::Version);
+}
+
+#[test]
+fn what_a_setting_would_change_is_known_of_alerts() {
+    for (alert, cause) in [
+        (70, TlsCause::Version),
+        (40, TlsCause::Negotiation),
+        (71, TlsCause::Negotiation),
+        (116, TlsCause::OwnCertificate),
+        (42, TlsCause::OwnCertificate),
+        (46, TlsCause::OwnCertificate),
+        (48, TlsCause::OwnCertificate),
+        (112, TlsCause::Name),
+        (120, TlsCause::Application),
+        (80, TlsCause::Other),
+    ] {
+        let (server, client) = configs(&TLS12);
+        let mut pair = Pair::new(&server, &Arc::new(client), "mail.example", usize::MAX);
+        let error = pair.give_client(&[21, 3, 3, 0, 2, 2, alert]).unwrap_err();
+        assert_eq!((error.cause(), error.peer_fault()), (cause, None), "{error}");
+    }
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Lines about the auth server.
 
+use gatepost_protocol::auth::AuthFailure;
+use gatepost_protocol::transport::TlsCause;
+
 use super::*;
 
 #[test]
@@ -79,6 +82,37 @@ fn lines_about_the_auth_server() {
             "auth http server 127.0.0.1:9000 sent invalid credentials",
         ),
         (AuthFailure::TooManyWaits, Level::Error, "auth http server 127.0.0.1:9000 asked to wait too often"),
+        (
+            AuthFailure::HandshakeTimedOut,
+            Level::Error,
+            "auth http server 127.0.0.1:9000 timed out (110: Connection timed out) in SSL handshake",
+        ),
+        (
+            AuthFailure::HandshakeBroken(Errno(104)),
+            Level::Error,
+            "auth http server 127.0.0.1:9000 failed in SSL handshake (104: Connection reset by peer)",
+        ),
+        (
+            AuthFailure::ClosedInHandshake,
+            Level::Error,
+            "auth http server 127.0.0.1:9000 closed connection in SSL handshake, it may be one for \"http://\"",
+        ),
+        (
+            AuthFailure::NotTrusted(PeerFault::Unverified(VerifyFailure {
+                code: 10,
+                reason: "certificate has expired",
+                is_unknown_issuer: false,
+            })),
+            Level::Error,
+            "auth http server 127.0.0.1:9000 SSL certificate verify error: (10:certificate has expired), \
+             see \"auth_http_ssl_trusted_certificate\"",
+        ),
+        (
+            AuthFailure::NotTrusted(PeerFault::WrongName("a.example".into())),
+            Level::Error,
+            "auth http server 127.0.0.1:9000 SSL certificate does not match \"a.example\", \
+             see \"auth_http_ssl_name\"",
+        ),
         (AuthFailure::NoSlots(512), Level::Alert, "512 worker_connections are not enough"),
     ];
     for (failure, severity, message) in rows {
@@ -89,6 +123,21 @@ fn lines_about_the_auth_server() {
             format!("{message} while in http auth state, client: 192.0.2.7, server: 0.0.0.0:143")
         );
         assert_eq!(level(&event), severity, "{line}");
+    }
+    for (cause, advice) in [
+        (TlsCause::NoTls, ", it may be one for \"http://\""),
+        (TlsCause::Version, ", see \"auth_http_ssl_protocols\""),
+        (TlsCause::Negotiation, ", see \"auth_http_ssl_ciphers\" and \"auth_http_ssl_certificate\""),
+        (TlsCause::OwnCertificate, ", see \"auth_http_ssl_certificate\""),
+        (TlsCause::Name, ", see \"auth_http_ssl_name\""),
+        (TlsCause::Application, ", it does not speak HTTP/1.1"),
+        (TlsCause::Other, ""),
+    ] {
+        let event = Event::AuthFailed(AuthFailure::Tls { reason: "its words".into(), cause });
+        let line = render(&event, Some(Stage::HttpAuth), &context(), PLACE);
+        let expected = format!("auth http server 127.0.0.1:9000 SSL error: (its words){advice} while in ");
+        assert!(line.starts_with(&expected), "{line}");
+        assert_eq!(level(&event), Level::Error, "{line}");
     }
     let refused = Event::LoginRefused(b"Invalid login or password".to_vec());
     check([(

@@ -1,0 +1,100 @@
+//! Lines about the auth server.
+
+use gatepost_protocol::action::{Errno, Side};
+use gatepost_protocol::auth::AuthFailure;
+use gatepost_protocol::event::Level;
+use gatepost_protocol::transport::{PeerFault, TlsCause};
+
+use super::{connect_level, errno_text, no_slots, quoted, socket_level};
+use crate::log::escape;
+
+/// How severe a failure is.
+pub(super) fn level(failure: &AuthFailure) -> Level {
+    match failure {
+        AuthFailure::Connect(errno) => connect_level(*errno),
+        AuthFailure::Receive(errno) | AuthFailure::Send(errno) | AuthFailure::HandshakeBroken(errno) => {
+            socket_level(Side::Backend, *errno)
+        }
+        AuthFailure::NoSlots(_) => Level::Alert,
+        AuthFailure::ConnectTimedOut
+        | AuthFailure::HandshakeTimedOut
+        | AuthFailure::ClosedInHandshake
+        | AuthFailure::Tls { .. }
+        | AuthFailure::NotTrusted(_)
+        | AuthFailure::SendTimedOut
+        | AuthFailure::TimedOut
+        | AuthFailure::Closed
+        | AuthFailure::InvalidResponse
+        | AuthFailure::InvalidHeader
+        | AuthFailure::TooBig
+        | AuthFailure::NoStatus
+        | AuthFailure::HttpStatus(_)
+        | AuthFailure::NoServerOrPort
+        | AuthFailure::NoPassword
+        | AuthFailure::InvalidServer(_)
+        | AuthFailure::InvalidPort(_)
+        | AuthFailure::InvalidServerSsl(_)
+        | AuthFailure::NoBackendTls
+        | AuthFailure::InvalidCredentials
+        | AuthFailure::TooManyWaits => Level::Error,
+    }
+}
+
+/// What is said of a failure of this auth server.
+pub(super) fn message(failure: &AuthFailure, server: &str) -> String {
+    let complaint = match failure {
+        AuthFailure::Connect(errno) => {
+            return format!("connect() to {server} failed {}", errno_text(errno.0));
+        }
+        AuthFailure::Receive(errno) => return format!("recv() failed {}", errno_text(errno.0)),
+        AuthFailure::Send(errno) => return format!("send() failed {}", errno_text(errno.0)),
+        AuthFailure::NoSlots(limit) => return no_slots(*limit),
+        AuthFailure::ConnectTimedOut => "timed out (110: Connection timed out) in connect()".into(),
+        AuthFailure::SendTimedOut => "timed out (110: Connection timed out) in send()".into(),
+        AuthFailure::TimedOut => "timed out (110: Connection timed out)".into(),
+        AuthFailure::HandshakeTimedOut => "timed out (110: Connection timed out) in SSL handshake".into(),
+        AuthFailure::HandshakeBroken(Errno(errno)) => {
+            format!("failed in SSL handshake {}", errno_text(*errno))
+        }
+        AuthFailure::ClosedInHandshake => {
+            format!("closed connection in SSL handshake{}", advice(TlsCause::NoTls))
+        }
+        AuthFailure::Tls { reason, cause } => {
+            format!("SSL error: ({}){}", escape(reason.as_bytes()), advice(*cause))
+        }
+        AuthFailure::NotTrusted(PeerFault::Unverified(failure)) => {
+            format!("SSL certificate verify error: ({failure}), see \"auth_http_ssl_trusted_certificate\"")
+        }
+        AuthFailure::NotTrusted(PeerFault::WrongName(name)) => {
+            format!("SSL certificate does not match {}, see \"auth_http_ssl_name\"", quoted(name.as_bytes()))
+        }
+        AuthFailure::InvalidServer(value) => format!("sent invalid server address:{}", quoted(value)),
+        AuthFailure::InvalidPort(value) => format!("sent invalid server port:{}", quoted(value)),
+        AuthFailure::InvalidServerSsl(value) => format!("sent invalid server ssl:{}", quoted(value)),
+        AuthFailure::Closed
+        | AuthFailure::InvalidResponse
+        | AuthFailure::InvalidHeader
+        | AuthFailure::TooBig
+        | AuthFailure::NoStatus
+        | AuthFailure::HttpStatus(_)
+        | AuthFailure::NoServerOrPort
+        | AuthFailure::NoPassword
+        | AuthFailure::NoBackendTls
+        | AuthFailure::InvalidCredentials
+        | AuthFailure::TooManyWaits => failure.to_string(),
+    };
+    format!("auth http server {server} {complaint}")
+}
+
+/// What to do about a failure of TLS.
+fn advice(cause: TlsCause) -> &'static str {
+    match cause {
+        TlsCause::NoTls => ", it may be one for \"http://\"",
+        TlsCause::Version => ", see \"auth_http_ssl_protocols\"",
+        TlsCause::Negotiation => ", see \"auth_http_ssl_ciphers\" and \"auth_http_ssl_certificate\"",
+        TlsCause::OwnCertificate => ", see \"auth_http_ssl_certificate\"",
+        TlsCause::Name => ", see \"auth_http_ssl_name\"",
+        TlsCause::Application => ", it does not speak HTTP/1.1",
+        TlsCause::Other => "",
+    }
+}
