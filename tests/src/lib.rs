@@ -18,6 +18,7 @@ mod program;
 mod proxy;
 pub mod real;
 pub mod simulation;
+mod wire;
 
 pub use auth_server::{AuthAnswer, AuthServer, Request};
 pub use authority::{Authority, Identity};

@@ -40,6 +40,8 @@ pub struct Handshake {
     pub name: Option<String>,
     /// The certificate that it was shown, if it asked for one.
     pub client: Option<Vec<u8>>,
+    /// The protocol chosen by ALPN.
+    pub alpn: Option<Vec<u8>>,
     /// Whether an earlier session was resumed.
     pub is_resumed: bool,
 }
@@ -51,19 +53,20 @@ impl Handshake {
             suite: connection.negotiated_cipher_suite().unwrap().suite(),
             name: connection.server_name().map(str::to_owned),
             client: connection.peer_certificates().map(|chain| chain[0].to_vec()),
+            alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
             is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
         }
     }
 }
 
-pub(super) enum Wire {
+pub(crate) enum Wire {
     Clear(TcpStream),
     Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
 }
 
 impl Wire {
     /// Shakes hands.
-    pub(super) fn secure(&mut self, config: &Arc<ServerConfig>) -> io::Result<Handshake> {
+    pub(crate) fn secure(&mut self, config: &Arc<ServerConfig>) -> io::Result<Handshake> {
         let mut stream = self.try_clone()?;
         let mut connection = ServerConnection::new(Arc::clone(config)).unwrap();
         while connection.is_handshaking() {
@@ -74,8 +77,16 @@ impl Wire {
         Ok(handshake)
     }
 
+    /// What is below TLS.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Clear(stream) => stream,
+            Self::Tls(stream) => &stream.sock,
+        }
+    }
+
     /// A second handle of a connection in clear.
-    pub(super) fn try_clone(&self) -> io::Result<TcpStream> {
+    pub(crate) fn try_clone(&self) -> io::Result<TcpStream> {
         match self {
             Self::Clear(stream) => stream.try_clone(),
             Self::Tls(_) => Err(ErrorKind::Unsupported.into()),

@@ -3,7 +3,6 @@
 mod imap;
 mod pop3;
 mod smtp;
-mod wire;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -12,9 +11,9 @@ use std::thread;
 
 use gatepost_protocol::config::Protocol;
 
-use self::wire::Wire;
-pub use self::wire::{Handshake, Secured};
 use crate::PATIENCE;
+use crate::wire::Wire;
+pub use crate::wire::{Handshake, Secured};
 
 /// How the mock answers a login.
 #[derive(Clone, Debug, Default)]
