@@ -244,7 +244,7 @@ pub(crate) fn inlet(log: &Log, keepalive: bool, resolver: Option<Rc<Resolver>>) 
         listen: "0.0.0.0:110".into(),
         auth: Rc::new(AuthServer::new(&config::AuthServer {
             settings: settings.with_keepalive(keepalive),
-            addresses: vec![Peer::Unix("/auth".into())],
+            addresses: vec![config::AuthAddress { peer: Peer::Unix("/auth".into()), tls: None }],
         })),
         binds: Rc::new([]),
         resolver,

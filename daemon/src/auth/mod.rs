@@ -1,27 +1,24 @@
 //! Asking the auth server: an exchange of `gatepost-auth-client` on a connection, new or kept alive.
 
+mod connection;
 mod pool;
 
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use gatepost_auth_client::{Exchange, Servers, Settings, connect_share};
 use gatepost_protocol::auth::{AuthFailure, AuthReply, AuthRequest};
-use zeroize::Zeroizing;
 
-use self::pool::Connection;
+use self::connection::{Connection, Received};
 pub(crate) use self::pool::Pool;
-use crate::config;
+use crate::config::{self, AuthAddress};
 use crate::drive::errno_of;
 use crate::log::lines::peer_text;
-use crate::runtime::{Peer, Runtime, Stream};
+use crate::runtime::{Runtime, Stream};
 use crate::worker::Worker;
-
-/// Bytes read at a time. A reply's head is some hundred bytes.
-const READ_SIZE: usize = 4096;
 
 /// How long the rest of a body may take before its connection is not worth keeping.
 const BODY_PATIENCE: Duration = Duration::from_secs(1);
@@ -40,14 +37,17 @@ pub(crate) struct AuthServer {
 /// One address of an auth server.
 #[derive(Debug)]
 pub(crate) struct Address {
-    pub(crate) peer: Peer,
+    address: AuthAddress,
     /// As the log shows it.
     pub(crate) text: Box<str>,
 }
 
 impl AuthServer {
     pub(crate) fn new(config: &config::AuthServer) -> Self {
-        let address = |peer: &Peer| Address { peer: peer.clone(), text: peer_text(peer).into() };
+        let address = |address: &AuthAddress| Address {
+            address: address.clone(),
+            text: peer_text(&address.peer).into(),
+        };
         Self {
             addresses: config.addresses.iter().map(address).collect(),
             settings: config.settings.clone(),
@@ -127,7 +127,7 @@ impl<R: Runtime> Question<'_, R> {
     async fn put(&self) -> Conversation {
         let settings = &self.server.settings;
         if settings.keepalive()
-            && let Some(connection) = self.worker.auth_pool.take(self.peer())
+            && let Some(connection) = self.worker.auth_pool.take(self.address())
         {
             match self.converse(connection, Exchange::new(self.request, settings)).await {
                 // The server gave the connection up while it was idle, which is nobody's fault.
@@ -142,8 +142,8 @@ impl<R: Runtime> Question<'_, R> {
         }
     }
 
-    fn peer(&self) -> &Peer {
-        &self.server.addresses[self.address].peer
+    fn address(&self) -> &AuthAddress {
+        &self.server.addresses[self.address].address
     }
 
     async fn open(&self) -> Result<Connection<R::Stream>, AuthFailure> {
@@ -151,12 +151,13 @@ impl<R: Runtime> Question<'_, R> {
         let slot = worker.slots.take().map_err(AuthFailure::NoSlots)?;
         worker.count_connection();
         let failed = |error| AuthFailure::Connect(errno_of(&error));
-        let mut stream = worker.runtime.connect(self.peer()).map_err(failed)?;
+        let mut stream = worker.runtime.connect(&self.address().peer).map_err(failed)?;
         let now = worker.runtime.now();
         let share =
             |until: Instant| now + connect_share(until.saturating_duration_since(now), self.candidates);
         let connected = poll_fn(|cx| stream.poll_connected(cx));
-        match worker.until(self.until.map(share), connected).await {
+        let until = self.until.map(share);
+        match worker.until(until, connected).await {
             None => return Err(AuthFailure::ConnectTimedOut),
             // The words of the log for a refused connection are those of a failed read, which do not say whose.
             Some(Err(error)) if self.server.addresses.len() == 1 => {
@@ -164,17 +165,22 @@ impl<R: Runtime> Question<'_, R> {
             }
             Some(connected) => connected.map_err(failed)?,
         }
-        Ok(Connection { peer: self.peer().clone(), stream, _slot: slot })
+        let mut connection = Connection::new(self.address().clone(), stream, slot);
+        let secured = worker.until(until, connection.secure()).await;
+        secured.unwrap_or(Err(AuthFailure::HandshakeTimedOut))?;
+        Ok(connection)
     }
 
     async fn converse(&self, mut connection: Connection<R::Stream>, mut exchange: Exchange) -> Conversation {
         let worker = self.worker;
-        let outcome = match self.exchange_bytes(&mut connection.stream, &mut exchange).await {
-            Err(failure @ (AuthFailure::Send(_) | AuthFailure::Receive(_) | AuthFailure::Closed))
-                if !exchange.is_answered() =>
-            {
-                return Conversation::Lost(failure);
-            }
+        let outcome = match self.exchange_bytes(&mut connection, &mut exchange).await {
+            // Servers with TLS 1.3 refuse a client's certificate, or the lack of one, no earlier than here.
+            Err(
+                failure @ (AuthFailure::Send(_)
+                | AuthFailure::Receive(_)
+                | AuthFailure::Closed
+                | AuthFailure::Tls { .. }),
+            ) if !exchange.is_answered() => return Conversation::Lost(failure),
             outcome => outcome,
         };
         if exchange.is_reusable() {
@@ -187,37 +193,33 @@ impl<R: Runtime> Question<'_, R> {
 
     async fn exchange_bytes(
         &self,
-        stream: &mut R::Stream,
+        connection: &mut Connection<R::Stream>,
         exchange: &mut Exchange,
     ) -> Result<AuthReply, AuthFailure> {
-        let sent = self.worker.until(self.until, send(stream, exchange.request())).await;
+        let sent = self.worker.until(self.until, connection.send(exchange.request())).await;
         sent.unwrap_or(Err(AuthFailure::SendTimedOut))?;
-        let received = self.worker.until(self.until, receive(stream, exchange)).await;
+        let received = self.worker.until(self.until, receive(connection, exchange)).await;
         received.unwrap_or(Err(AuthFailure::TimedOut))
     }
 }
 
-async fn send<S: Stream>(stream: &mut S, mut bytes: &[u8]) -> Result<(), AuthFailure> {
-    while !bytes.is_empty() {
-        let written = poll_fn(|cx| stream.poll_write(cx, bytes)).await;
-        bytes = &bytes[written.map_err(|error| AuthFailure::Send(errno_of(&error)))?..];
-    }
-    Ok(())
-}
-
-async fn receive<S: Stream>(stream: &mut S, exchange: &mut Exchange) -> Result<AuthReply, AuthFailure> {
+async fn receive<S: Stream>(
+    connection: &mut Connection<S>,
+    exchange: &mut Exchange,
+) -> Result<AuthReply, AuthFailure> {
     poll_fn(|cx| {
         loop {
-            // Lives for one poll only: a session that waits holds no buffer.
-            let mut buffer = Zeroizing::new([0; READ_SIZE]);
-            let count = match stream.poll_read(cx, &mut buffer[..]) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(exchange.handle_eof())),
-                Poll::Ready(Ok(count)) => count,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(AuthFailure::Receive(errno_of(&error)))),
-            };
-            if let Some(answer) = exchange.handle_input(&buffer[..count]) {
+            let mut answer = None;
+            let received = ready!(connection.poll_receive(cx, &mut |bytes| {
+                let outcome = exchange.handle_input(bytes);
+                answer = answer.take().or(outcome);
+            }));
+            // One that is complete is good, whatever became of the connection behind it.
+            if let Some(answer) = answer {
                 return Poll::Ready(answer);
+            }
+            if received? == Received::End {
+                return Poll::Ready(Err(exchange.handle_eof()));
             }
         }
     })
@@ -230,14 +232,12 @@ async fn finish_body<R: Runtime>(
     mut connection: Connection<R::Stream>,
     mut exchange: Exchange,
 ) {
-    let stream = &mut connection.stream;
     let reading = poll_fn(|cx| {
         while exchange.may_become_reusable() && !exchange.is_reusable() {
-            let mut buffer = [0; READ_SIZE];
-            match stream.poll_read(cx, &mut buffer) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0) | Err(_)) => break,
-                Poll::Ready(Ok(count)) => drop(exchange.handle_input(&buffer[..count])),
+            let received =
+                ready!(connection.poll_receive(cx, &mut |bytes| drop(exchange.handle_input(bytes))));
+            if received != Ok(Received::Bytes) {
+                break;
             }
         }
         Poll::Ready(exchange.is_reusable())

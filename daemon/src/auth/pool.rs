@@ -2,11 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use crate::runtime::{Peer, Runtime, Stream};
-use crate::slots::Slot;
+use super::connection::Connection;
+use crate::config::AuthAddress;
+use crate::runtime::{Runtime, Stream};
 use crate::worker::Worker;
 
 /// Idle connections that a worker keeps, over all its auth servers.
@@ -18,36 +18,28 @@ const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// How often the idle ones are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// One connection to an auth server.
-#[derive(Debug)]
-pub(super) struct Connection<S> {
-    pub(super) peer: Peer,
-    pub(super) stream: S,
-    pub(super) _slot: Slot,
-}
-
 /// The idle connections of one worker.
 #[derive(Debug)]
-pub(crate) struct Pool<S> {
+pub(crate) struct Pool<S: Stream> {
     /// The longest idle first.
     idle: RefCell<Vec<(Instant, Connection<S>)>>,
     /// Whether the task that looks at them runs.
     is_swept: Cell<bool>,
 }
 
-impl<S> Default for Pool<S> {
+impl<S: Stream> Default for Pool<S> {
     fn default() -> Self {
         Self { idle: RefCell::default(), is_swept: Cell::default() }
     }
 }
 
 impl<S: Stream> Pool<S> {
-    /// The connection to `peer` that has been idle for the shortest time, if there is a live one.
-    pub(super) fn take(&self, peer: &Peer) -> Option<Connection<S>> {
+    /// The connection to `address` that has been idle for the shortest time, if there is a live one.
+    pub(super) fn take(&self, address: &AuthAddress) -> Option<Connection<S>> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(index) = idle.iter().rposition(|(_, connection)| connection.peer == *peer) {
+        while let Some(index) = idle.iter().rposition(|(_, connection)| connection.address == *address) {
             let (_, mut connection) = idle.remove(index);
-            if is_alive(&mut connection.stream) {
+            if connection.is_alive() {
                 return Some(connection);
             }
         }
@@ -58,7 +50,7 @@ impl<S: Stream> Pool<S> {
     pub(super) fn put<R: Runtime<Stream = S>>(&self, worker: &Rc<Worker<R>>, mut connection: Connection<S>) {
         let mut idle = self.idle.borrow_mut();
         // Asking now also makes the runtime watch the connection: a later look finds what has come meanwhile.
-        if idle.len() >= CAPACITY || !is_alive(&mut connection.stream) {
+        if idle.len() >= CAPACITY || !connection.is_alive() {
             return;
         }
         if !self.is_swept.replace(true) {
@@ -71,16 +63,11 @@ impl<S: Stream> Pool<S> {
     fn sweep(&self, now: Instant) -> bool {
         let mut idle = self.idle.borrow_mut();
         idle.retain_mut(|(since, connection)| {
-            now.saturating_duration_since(*since) < IDLE_LIMIT && is_alive(&mut connection.stream)
+            now.saturating_duration_since(*since) < IDLE_LIMIT && connection.is_alive()
         });
         self.is_swept.set(!idle.is_empty());
         self.is_swept.get()
     }
-}
-
-/// An idle server has nothing to say: whatever can be read ends the connection.
-fn is_alive<S: Stream>(stream: &mut S) -> bool {
-    stream.poll_read(&mut Context::from_waker(Waker::noop()), &mut [0]).is_pending()
 }
 
 async fn sweep<R: Runtime>(worker: Rc<Worker<R>>) {

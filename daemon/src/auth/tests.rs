@@ -1,3 +1,5 @@
+mod tls;
+
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -14,6 +16,7 @@ use gatepost_protocol::secret::Secret;
 use super::*;
 use crate::fake::{self, Fake, Pipe};
 use crate::log::Log;
+use crate::runtime::Peer;
 
 const ACCEPTED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nAuth-Status: OK\r\n\
     Auth-Server: 127.0.0.1\r\nAuth-Port: 110\r\n\r\n";
@@ -40,7 +43,7 @@ impl Bench {
         let mut bench = Self::new(false);
         bench.server = Rc::new(AuthServer::new(&config::AuthServer {
             settings: bench.server.settings.clone(),
-            addresses: (1..=count).map(|port| Peer::Inet(([192, 0, 2, 1], port).into())).collect(),
+            addresses: (1..=count).map(in_clear).collect(),
         }));
         bench
     }
@@ -90,6 +93,10 @@ impl Bench {
     fn free_slots(&self) -> usize {
         std::iter::from_fn(|| self.worker.slots.take().ok()).take(20).collect::<Vec<_>>().len()
     }
+}
+
+fn in_clear(port: u16) -> AuthAddress {
+    AuthAddress { peer: Peer::Inet(([192, 0, 2, 1], port).into()), tls: None }
 }
 
 fn poll<T>(future: &mut Pin<Box<dyn Future<Output = T>>>) -> Poll<T> {
@@ -163,10 +170,10 @@ fn the_rest_of_a_body_is_read_before_the_connection_is_kept() {
     let server = bench.server();
     server.bring(ACCEPTED);
     assert!(is_accepted(&bench.ask_now()));
-    assert!(bench.worker.auth_pool.take(&bench.server.addresses[0].peer).is_none());
+    assert!(bench.worker.auth_pool.take(&bench.server.addresses[0].address).is_none());
     server.bring(b"OK");
     bench.fake.turn();
-    assert!(bench.worker.auth_pool.take(&bench.server.addresses[0].peer).is_some());
+    assert!(bench.worker.auth_pool.take(&bench.server.addresses[0].address).is_some());
 }
 
 #[test]

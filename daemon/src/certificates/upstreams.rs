@@ -29,6 +29,8 @@ pub(crate) struct UpstreamSettings<'a> {
     /// What the key may be encrypted with.
     pub(crate) passphrases: Passphrases<'a>,
     pub(crate) negotiation: Negotiation,
+    /// The application protocol, if it is to be told.
+    pub(crate) alpn: Option<&'static str>,
 }
 
 /// Whom to trust.
@@ -77,6 +79,7 @@ pub(crate) fn client_config(
         None => builder.with_no_client_auth(),
     };
     config.enable_sni = settings.sends_name;
+    config.alpn_protocols = settings.alpn.into_iter().map(Into::into).collect();
     config.resumption =
         if settings.resumes { Resumption::in_memory_sessions(SESSIONS) } else { Resumption::disabled() };
     Ok(Arc::new(config))

@@ -199,6 +199,9 @@ fn idle(name: &str, server: &FoundServer) -> Option<String> {
     if name.starts_with("proxy_ssl_") && !server.has_backend_tls {
         return Some("no effect without \"proxy_ssl\"".into());
     }
+    if name.starts_with("auth_http_ssl_") && !server.has_auth_tls {
+        return Some("no effect without \"https://\" in \"auth_http\"".into());
+    }
     (name == "set_real_ip_from" && !server.has_proxy_protocol)
         .then(|| "no effect without \"listen ... proxy_protocol\"".into())
 }

@@ -11,10 +11,9 @@ use rustls::pki_types::ServerName;
 use super::Resolver;
 use super::error::Place;
 use super::log_target::LogTarget;
-use super::mail::auth::AuthHttp;
+use super::mail::auth::{AuthHttp, Backup};
 use super::mail::methods::Method;
 use super::mail::tls::{CacheKind, ConfCommand, TlsProtocol, Zone};
-use crate::runtime::Peer;
 
 /// Declares a level, or a part of one, with its one rule: what is set hides what is set further out, lists included.
 macro_rules! layer {
@@ -138,7 +137,7 @@ layer! {
             smtp_auth: Method,
             smtp_capabilities: String,
             auth_http_header: (String, String),
-            auth_http_backup: Peer,
+            auth_http_backup: Backup,
             set_real_ip_from: Network,
             ssl_certificate: String,
             ssl_certificate_key: String,
@@ -149,6 +148,7 @@ layer! {
             seen: String,
         }
         parts {
+            auth_http_ssl: UpstreamSsl,
             proxy_ssl_settings: UpstreamSsl,
         }
     }

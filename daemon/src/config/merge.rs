@@ -1,5 +1,6 @@
 //! From levels to settings: what each server effectively has, checked (spec/config.md sections 9 to 15).
 
+mod auth;
 mod tls;
 mod upstream_ssl;
 
@@ -22,7 +23,7 @@ use super::mail::methods::{Method, mechanisms};
 use super::mail::{MailBlock, ServerBlock};
 use super::reader::Reader;
 use super::written::{Found, FoundServer};
-use super::{Affinity, AuthServer, Bind, Config, Listen, LogTarget, LogTo, MailServer, Main, Request};
+use super::{Affinity, Bind, Config, Listen, LogTarget, LogTo, MailServer, Main, Request};
 use crate::listener::{Keepalive, Options};
 use crate::log::lines::peer_text;
 
@@ -50,6 +51,7 @@ impl Merged {
             name: engine.name.clone(),
             has_tls: engine.tls.is_some(),
             has_backend_tls: engine.proxy_ssl.config.is_some(),
+            has_auth_tls: self.server.auth.addresses.iter().any(|address| address.tls.is_some()),
             has_proxy_protocol: self.listens.iter().any(|(listener, ..)| listener.proxy_protocol),
         }
     }
@@ -104,12 +106,9 @@ fn merge(
 ) -> Result<Merged, Error> {
     let proxy_ssl = upstream_ssl::backend_tls(reader, layer)?;
     let engine = Arc::new(engine(reader, layer, protocol, tls, proxy_ssl));
-    let missing = || {
-        Error::new("no \"auth_http\" is defined for server", block.place.clone()).for_lack_of(&["auth_http"])
-    };
     let server = MailServer {
         engine: Arc::clone(&engine),
-        auth: auth_server(layer).ok_or_else(missing)?,
+        auth: auth::auth_server(reader, block, layer)?,
         resolver: layer.resolver.clone().flatten(),
         error_log: layer.error_log.clone(),
     };
@@ -210,27 +209,6 @@ fn offered(methods: &[Method]) -> Mechanisms {
         [] => [Mechanism::Plain].into_iter().collect(),
         methods => mechanisms(methods),
     }
-}
-
-fn auth_server(layer: &Layer) -> Option<AuthServer> {
-    let auth = layer.auth_http.as_ref()?;
-    let mut settings = auth
-        .settings
-        .clone()
-        .with_keepalive(layer.auth_http_keepalive.unwrap_or(false))
-        .with_client_certificate(layer.auth_http_pass_client_cert.unwrap_or(false))
-        .with_host_names(matches!(layer.resolver, Some(Some(_))));
-    for (name, value) in &layer.auth_http_header {
-        // Checked when it was read.
-        settings.add_header(name, value).ok()?;
-    }
-    let mut addresses = Vec::new();
-    for address in auth.addresses.iter().chain(&layer.auth_http_backup) {
-        if !addresses.contains(address) {
-            addresses.push(address.clone());
-        }
-    }
-    Some(AuthServer { settings, addresses })
 }
 
 /// `server_name`, or the name of the machine as far as it can stand in a reply.

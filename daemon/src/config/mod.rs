@@ -45,6 +45,8 @@ use std::time::Duration;
 
 use gatepost_protocol::config::{Listener, Network, Server};
 use gatepost_protocol::dns;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 
 pub use self::affinity::Affinity;
 pub use self::bind::Bind;
@@ -137,8 +139,34 @@ pub struct AuthServer {
     pub settings: gatepost_auth_client::Settings,
     /// All addresses, one or more, in the order in which they are tried: those of `auth_http`, then those of
     /// `auth_http_backup`.
-    pub addresses: Vec<Peer>,
+    pub addresses: Vec<AuthAddress>,
 }
+
+/// One address of an auth server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthAddress {
+    /// Where to connect.
+    pub peer: Peer,
+    /// With `https://`.
+    pub tls: Option<AuthTls>,
+}
+
+/// TLS with an auth server. Equal to another where connections and sessions of one serve the other.
+#[derive(Clone, Debug)]
+pub struct AuthTls {
+    /// Whom to trust, and what to show.
+    pub config: Arc<ClientConfig>,
+    /// What its certificate is verified for.
+    pub name: ServerName<'static>,
+}
+
+impl PartialEq for AuthTls {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.config, &other.config) && self.name == other.name
+    }
+}
+
+impl Eq for AuthTls {}
 
 /// `resolver`.
 #[derive(Clone, Debug, PartialEq, Eq)]

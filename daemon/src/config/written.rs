@@ -43,6 +43,7 @@ pub(super) struct FoundServer {
     pub(super) name: Box<str>,
     pub(super) has_tls: bool,
     pub(super) has_backend_tls: bool,
+    pub(super) has_auth_tls: bool,
     pub(super) has_proxy_protocol: bool,
 }
 

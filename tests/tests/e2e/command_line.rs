@@ -83,13 +83,13 @@ on_both! {
         let name = program.name();
         let folder = Proxy::folder();
         let path = folder.path().join("gatepost.conf");
-        let text = "events {}\nmail {\n    auth_http https://h/;\n    server { listen 143 sssl; }\n    evens { foo; }\n}\n";
+        let text = "events {}\nmail {\n    auth_http ftp://h/;\n    server { listen 143 sssl; }\n    evens { foo; }\n}\n";
         fs::write(&path, text).unwrap();
         let file = path.display();
         let errors = format!(
-            "{name}: [emerg] invalid port in auth_http \"https://h/\" in {file}:3
-    3 |     auth_http https://h/;
-      |               ^^^^^^^^^^
+            "{name}: [emerg] invalid port in auth_http \"ftp://h/\" in {file}:3
+    3 |     auth_http ftp://h/;
+      |               ^^^^^^^^
 {name}: [emerg] invalid parameter \"sssl\" in {file}:4
     4 |     server {{ listen 143 sssl; }}
       |                         ^^^^ did you mean \"ssl\"?

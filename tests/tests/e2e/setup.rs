@@ -118,3 +118,42 @@ impl Setup {
         self.listen
     }
 }
+
+pub(crate) const PROTOCOLS: [Protocol; 3] = [Protocol::Imap, Protocol::Pop3, Protocol::Smtp];
+
+/// A new client that has sent alice's login and got this reply.
+#[track_caller]
+pub(crate) fn log_in(listen: SocketAddr, protocol: Protocol, reply: &str) -> Client {
+    let commands: &[_] = match protocol {
+        Protocol::Imap => &["a1 LOGIN alice sesame"],
+        Protocol::Pop3 => &["USER alice", "PASS sesame"],
+        Protocol::Smtp => &["HELO laptop", "AUTH PLAIN AGFsaWNlAHNlc2FtZQ=="],
+    };
+    let mut client = Client::connect(listen);
+    client.line();
+    let (last, first) = commands.split_last().unwrap();
+    for command in first {
+        client.send(format!("{command}\r\n"));
+        client.line();
+    }
+    client.say(last, reply);
+    client
+}
+
+/// The reply to a login that went well.
+pub(crate) fn accepted(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Imap => "a1 OK logged in",
+        Protocol::Pop3 => "+OK mailbox open",
+        Protocol::Smtp => "235 2.0.0 OK",
+    }
+}
+
+/// The reply where the auth server has not answered.
+pub(crate) fn unavailable(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Imap => "a1 NO [UNAVAILABLE] Temporary authentication failure",
+        Protocol::Pop3 => "-ERR [SYS/TEMP] Temporary authentication failure",
+        Protocol::Smtp => "454 4.7.0 Temporary authentication failure",
+    }
+}

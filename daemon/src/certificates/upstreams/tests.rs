@@ -48,8 +48,15 @@ fn trusting(pem: &str) -> Arc<ClientConfig> {
 fn client(trust: Option<Trust>) -> Arc<ClientConfig> {
     let negotiation = Negotiation::new(true, true, DEFAULT_CIPHERS).expect("the default");
     let passphrases = Passphrases { directive: "proxy_ssl_password_file", phrases: &[] };
-    let settings =
-        UpstreamSettings { trust, sends_name: true, resumes: true, pair: None, passphrases, negotiation };
+    let settings = UpstreamSettings {
+        trust,
+        sends_name: true,
+        resumes: true,
+        pair: None,
+        passphrases,
+        negotiation,
+        alpn: None,
+    };
     client_config(&settings, &|_| Err(io::ErrorKind::NotFound.into())).expect("settings")
 }
 

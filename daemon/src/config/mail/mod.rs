@@ -23,6 +23,7 @@ pub(super) const TABLES: &[&[Directive]] = &[
     methods::TABLE,
     auth::TABLE,
     proxy::TABLE,
+    upstream_ssl::AUTH_HTTP_SSL,
     upstream_ssl::PROXY_SSL,
     tls::TABLE,
 ];

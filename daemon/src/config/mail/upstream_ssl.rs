@@ -50,6 +50,9 @@ macro_rules! directives {
     };
 }
 
+/// Towards auth servers.
+pub(super) const AUTH_HTTP_SSL: &[Directive] = directives!("auth_http_ssl", auth_http_ssl);
+
 /// Towards backends.
 pub(super) const PROXY_SSL: &[Directive] = directives!("proxy_ssl", proxy_ssl_settings);
 

@@ -23,8 +23,19 @@ pub(super) fn backend_tls(reader: &Reader<'_>, layer: &Layer) -> Result<BackendT
     if mode == ProxySsl::Off && !is_prepared {
         return Ok(BackendTls::default());
     }
-    let family = Family { prefix: "proxy_ssl", peers: "the backends", ssl, place };
+    let family = Family { prefix: "proxy_ssl", peers: "the backends", alpn: None, ssl, place };
     Ok(BackendTls { mode, config: Some(family.config(reader)?), name: ssl.name.clone() })
+}
+
+/// TLS towards the auth server. `place` is where it is asked for.
+pub(super) fn auth_tls(
+    reader: &Reader<'_>,
+    layer: &Layer,
+    place: &Place,
+) -> Result<Arc<ClientConfig>, Error> {
+    let ssl = &layer.auth_http_ssl;
+    let (peers, place) = ("the auth server", Some(place));
+    Family { prefix: "auth_http_ssl", peers, alpn: Some("http/1.1"), ssl, place }.config(reader)
 }
 
 /// The directives of one kind of servers.
@@ -33,6 +44,8 @@ struct Family<'a> {
     prefix: &'static str,
     /// Whom they are about.
     peers: &'static str,
+    /// The application protocol that they are told.
+    alpn: Option<&'static str>,
     ssl: &'a UpstreamSsl,
     /// Where it is said that TLS is spoken.
     place: Option<&'a Place>,
@@ -48,6 +61,7 @@ impl Family<'_> {
             pair: self.pair(reader)?,
             passphrases: passphrases(&password_file, &self.ssl.password_file),
             negotiation: self.negotiation()?,
+            alpn: self.alpn,
         };
         certificates::client_config(&settings, &|path| reader.environment.read(path))
             .map_err(|error| cannot_load(&error, &password_file))

@@ -119,7 +119,7 @@ fn an_error_is_not_told_again_as_the_lack_of_what_it_refused() {
     let good = "server { listen 110; auth_http 127.0.0.1; }";
     for (text, expected) in [
         ("auth_htp 127.0.0.1; server { listen 143; }", "unknown directive \"auth_htp\" @1"),
-        ("auth_http https://x/; server { listen 143; }", "invalid port in auth_http \"https://x/\" @1"),
+        ("auth_http ftp://x/; server { listen 143; }", "invalid port in auth_http \"ftp://x/\" @1"),
         ("include none; server { listen 143; }", "open() \"/none\" failed (2: No such file or directory) @1"),
         (
             "listen 143; server { auth_http 127.0.0.1; protocol imap; }",

@@ -117,6 +117,11 @@ fn what_does_nothing_is_a_remark() {
             "name mx",
             "# proxy_ssl_name mx; # /nginx.conf:1: no effect without \"proxy_ssl\"",
         ),
+        (
+            "auth_http_ssl_name mx;",
+            "name mx",
+            "# auth_http_ssl_name mx; # /nginx.conf:1: no effect without \"https://\" in \"auth_http\"",
+        ),
     ] {
         assert_eq!(lines(&explained(&in_server(directives)), part), [expected], "{directives}");
     }

@@ -1,3 +1,4 @@
+mod auth_http_ssl;
 mod diagnostics;
 mod errors;
 mod explain;
@@ -10,6 +11,8 @@ mod parity;
 mod proxy_ssl;
 mod servers;
 mod tls;
+
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 
 use super::*;
 
@@ -38,6 +41,16 @@ fn machine() -> Memory {
     Memory::default()
         .with_host("one.example", &["192.0.2.1"])
         .with_host("two.example", &["192.0.2.1", "2001:db8::1"])
+}
+
+/// The same with a certificate and its key, `/c` and `/k`, parameters `/d` and the empty file `/e`.
+fn machine_with_certificate() -> Memory {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
+    let parameters = CertificateParams::new(["a.example".to_owned()]).expect("a name");
+    let certificate = parameters.self_signed(&key).expect("a certificate");
+    let dh = "-----BEGIN DH PARAMETERS-----\nAAAA\n-----END DH PARAMETERS-----\n";
+    let machine = machine().with_file("/c", certificate.pem()).with_file("/k", key.serialize_pem());
+    machine.with_file("/d", dh).with_file("/e", "")
 }
 
 #[track_caller]

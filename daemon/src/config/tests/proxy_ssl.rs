@@ -1,15 +1,6 @@
 use gatepost_protocol::config::ProxySsl;
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 
 use super::*;
-
-/// A machine with a certificate and its key, `/c` and `/k`.
-fn machine_with_certificate() -> Memory {
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
-    let parameters = CertificateParams::new(["a.example".to_owned()]).expect("a name");
-    let certificate = parameters.self_signed(&key).expect("a certificate");
-    machine().with_file("/c", certificate.pem()).with_file("/k", key.serialize_pem()).with_file("/e", "")
-}
 
 fn read(directives: &str) -> Outcome {
     read_on(machine_with_certificate(), &in_mail(&format!("\nserver {{ listen 143; {directives} }}")))

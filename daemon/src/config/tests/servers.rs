@@ -132,7 +132,7 @@ fn messages() {
 fn auth_http() {
     let auth = |url: &str| {
         let auth = server(&format!("auth_http {url};")).auth.clone();
-        (peer_text(&auth.addresses[0]), auth.settings.host().to_owned(), auth.settings.uri().to_owned())
+        (peer_text(&auth.addresses[0].peer), auth.settings.host().to_owned(), auth.settings.uri().to_owned())
     };
     for (url, text, host, uri) in [
         ("127.0.0.1", "127.0.0.1:80", "127.0.0.1", "/"),
@@ -147,7 +147,7 @@ fn auth_http() {
     }
     let addresses = |directives: &str| {
         let addresses = server(directives).auth.addresses.clone();
-        addresses.iter().map(peer_text).collect::<Vec<_>>().join(" ")
+        addresses.iter().map(|address| peer_text(&address.peer)).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(addresses("auth_http two.example;"), "192.0.2.1:80 [2001:db8::1]:80");
     let backup = "auth_http_backup [::1]:9 unix:/run/auth 127.0.0.1:1; auth_http_backup 127.0.0.2;";
@@ -157,7 +157,7 @@ fn auth_http() {
     assert!(switches.auth.settings.client_certificate() && switches.auth.settings.keepalive());
     for (directive, expected) in [
         ("auth_http http://;", "no host in auth_http \"\""),
-        ("auth_http https://h/;", "invalid port in auth_http \"https://h/\""),
+        ("auth_http ftp://h/;", "invalid port in auth_http \"ftp://h/\""),
         ("auth_http http://none.example/;", "host not found in auth_http \"none.example/\""),
         ("auth_http \"h/a b\";", "host not found in auth_http \"h/a b\""),
         ("auth_http \"127.0.0.1/a b\";", "invalid URI \"/a b\" in auth_http \"127.0.0.1/a b\""),

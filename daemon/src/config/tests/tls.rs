@@ -1,17 +1,7 @@
 use gatepost_protocol::client_certificate::VerifyClient;
 use gatepost_protocol::config::StartTls;
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 
 use super::*;
-
-/// A machine with a certificate and its key, `/c` and `/k`.
-fn machine_with_certificate() -> Memory {
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
-    let parameters = CertificateParams::new(["a.example".to_owned()]).expect("a name");
-    let certificate = parameters.self_signed(&key).expect("a certificate");
-    let dh = "-----BEGIN DH PARAMETERS-----\nAAAA\n-----END DH PARAMETERS-----\n";
-    machine().with_file("/c", certificate.pem()).with_file("/k", key.serialize_pem()).with_file("/d", dh)
-}
 
 const PAIR: &str = "ssl_certificate c; ssl_certificate_key k;";
 
@@ -171,9 +161,11 @@ fn passphrases_decrypt_keys() {
     let certificate = include_str!("../../certificates/tests/version1.txt");
     let machine = machine().with_file("/c", certificate).with_file("/k", key);
     let machine = machine.with_file("/p", "wrong\nsesame\n").with_file("/x", "wrong");
-    for (prefix, server) in
-        [("ssl", "listen 993 ssl;"), ("proxy_ssl", "listen 143; proxy_ssl on; proxy_ssl_verify off;")]
-    {
+    for (prefix, server) in [
+        ("ssl", "listen 993 ssl;"),
+        ("proxy_ssl", "listen 143; proxy_ssl on; proxy_ssl_verify off;"),
+        ("auth_http_ssl", "listen 143; auth_http https://192.0.2.1; auth_http_ssl_verify off;"),
+    ] {
         let read = |directives: &str| {
             let pair = format!("{prefix}_certificate c; {prefix}_certificate_key k;");
             let text = format!("{pair} {directives} server {{ {server} }}");

@@ -13,7 +13,7 @@ use gatepost_tests::{
 };
 use rustls::ServerConfig;
 
-const PROTOCOLS: [Protocol; 3] = [Protocol::Imap, Protocol::Pop3, Protocol::Smtp];
+use crate::setup::{PROTOCOLS, accepted, log_in};
 
 /// A proxy with one backend under TLS, and the authority that it trusts.
 struct Relayed {
@@ -94,23 +94,6 @@ impl Plan<'_> {
     }
 }
 
-/// The login of each protocol.
-fn commands(protocol: Protocol) -> &'static [&'static str] {
-    match protocol {
-        Protocol::Imap => &["a1 LOGIN alice sesame"],
-        Protocol::Pop3 => &["USER alice", "PASS sesame"],
-        Protocol::Smtp => &["HELO laptop", "AUTH PLAIN AGFsaWNlAHNlc2FtZQ=="],
-    }
-}
-
-fn accepted(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Imap => "a1 OK logged in",
-        Protocol::Pop3 => "+OK mailbox open",
-        Protocol::Smtp => "235 2.0.0 OK",
-    }
-}
-
 fn internal_error(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Imap => "a1 NO [UNAVAILABLE] internal server error",
@@ -122,15 +105,7 @@ fn internal_error(protocol: Protocol) -> &'static str {
 impl Relayed {
     /// A client whose login is answered.
     fn log_in(&self, protocol: Protocol, reply: &str) -> Client {
-        let mut client = Client::connect(self.listen);
-        client.line();
-        let (last, first) = commands(protocol).split_last().unwrap();
-        for command in first {
-            client.send(format!("{command}\r\n"));
-            client.line();
-        }
-        client.say(last, reply);
-        client
+        log_in(self.listen, protocol, reply)
     }
 
     /// A login that ends with this line in the log; the backend has heard no password.
