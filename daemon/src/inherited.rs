@@ -20,6 +20,9 @@ use crate::sys;
 /// The variable in which one master tells the next which descriptors listen, each followed by `;`.
 pub(crate) const VARIABLE: &str = "NGINX";
 
+/// The variable in which it tells which of them a supervisor lent it, in the same form. nginx knows nothing of it.
+pub(crate) const LENT_VARIABLE: &str = "GATEPOST_LENT";
+
 /// The first descriptor of a supervisor.
 const FIRST_OF_SUPERVISOR: RawFd = 3;
 
@@ -40,7 +43,7 @@ impl Inherited {
     pub(crate) fn take() -> Self {
         let variable = |name| std::env::var_os(name);
         if let Some(value) = variable(VARIABLE) {
-            return Self::from_master(&value);
+            return Self::from_master(&value, &variable(LENT_VARIABLE).unwrap_or_default());
         }
         let is_meant = |pid: &OsStr| pid.to_str() == Some(&getpid().to_string());
         match (variable("LISTEN_PID"), variable("LISTEN_FDS")) {
@@ -49,14 +52,17 @@ impl Inherited {
         }
     }
 
-    fn from_master(value: &OsStr) -> Self {
-        let text = value.to_string_lossy();
+    fn from_master(value: &OsStr, lent: &OsStr) -> Self {
+        let (text, lent) = (value.to_string_lossy(), lent.to_string_lossy());
         let notice = format!("using inherited sockets from \"{}\"", escape(text.as_bytes()));
         let mut inherited =
             Self { predecessor: Some(getppid()), notes: vec![(Level::Notice, notice)], ..Self::default() };
-        let (numbers, fault) = numbers(&text);
-        inherited.notes.extend(fault.map(|fault| (Level::Emerg, fault)));
-        inherited.adopt(numbers);
+        let (all, fault) = numbers(VARIABLE, &text);
+        let (lent, fault_of_lent) = numbers(LENT_VARIABLE, &lent);
+        inherited
+            .notes
+            .extend([fault, fault_of_lent].into_iter().flatten().map(|fault| (Level::Emerg, fault)));
+        inherited.adopt(all, &lent);
         inherited
     }
 
@@ -68,15 +74,21 @@ impl Inherited {
             return inherited;
         };
         inherited.notes.push((Level::Notice, format!("using {count} inherited sockets from LISTEN_FDS")));
-        inherited.adopt((FIRST_OF_SUPERVISOR..).take(count.into()).collect());
-        inherited.lent = inherited.listening.iter().map(|listening| listening.address.clone()).collect();
+        let all: BTreeSet<_> = (FIRST_OF_SUPERVISOR..).take(count.into()).collect();
+        inherited.adopt(all.clone(), &all);
         inherited
     }
 
-    fn adopt(&mut self, numbers: BTreeSet<RawFd>) {
+    /// Takes these sockets, of which some are lent.
+    fn adopt(&mut self, numbers: BTreeSet<RawFd>, lent: &BTreeSet<RawFd>) {
         for (number, descriptor) in sys::own_inherited(numbers) {
             match descriptor.and_then(listening) {
-                Ok(listening) => self.listening.push(listening),
+                Ok(listening) => {
+                    if lent.contains(&number) {
+                        self.lent.push(listening.address.clone());
+                    }
+                    self.listening.push(listening);
+                }
                 Err(error) => {
                     let text = error_text(&error);
                     self.notes
@@ -104,8 +116,8 @@ impl Inherited {
     }
 }
 
-/// The numbers in the variable, and what is wrong with the rest of it. As nginx reads it: `:` ends one, too.
-fn numbers(text: &str) -> (BTreeSet<RawFd>, Option<String>) {
+/// The numbers in a variable, and what is wrong with the rest of it. As nginx reads it: `:` ends one, too.
+fn numbers(variable: &str, text: &str) -> (BTreeSet<RawFd>, Option<String>) {
     let mut numbers = BTreeSet::new();
     let mut pieces: Vec<&str> = text.split([';', ':']).collect();
     let rest = pieces.pop().unwrap_or_default();
@@ -114,7 +126,7 @@ fn numbers(text: &str) -> (BTreeSet<RawFd>, Option<String>) {
             Ok(number) => numbers.insert(number),
             Err(_) => {
                 let fault = format!(
-                    "invalid socket number \"{}\" in {VARIABLE} environment variable, ignoring the rest of the variable",
+                    "invalid socket number \"{}\" in {variable} environment variable, ignoring the rest of the variable",
                     escape(piece.as_bytes())
                 );
                 return (numbers, Some(fault));
@@ -123,7 +135,7 @@ fn numbers(text: &str) -> (BTreeSet<RawFd>, Option<String>) {
     }
     let fault = (!rest.is_empty()).then(|| {
         let rest = escape(rest.as_bytes());
-        format!("invalid socket number \"{rest}\" in {VARIABLE} environment variable, ignoring")
+        format!("invalid socket number \"{rest}\" in {variable} environment variable, ignoring")
     });
     (numbers, fault)
 }
@@ -168,7 +180,7 @@ mod tests {
             ),
             ("6;7", &[6], Some("invalid socket number \"7\" in NGINX environment variable, ignoring")),
         ] {
-            let (found, said) = numbers(text);
+            let (found, said) = numbers(VARIABLE, text);
             assert_eq!(found.into_iter().collect::<Vec<_>>(), expected, "{text}");
             assert_eq!(said.as_deref(), fault, "{text}");
         }

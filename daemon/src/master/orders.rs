@@ -74,7 +74,7 @@ impl Master<'_> {
         let mut environment = self.plan.variables.select();
         environment.extend(self.supervisor.variable());
         let Self { upgrade, program, sockets, pid_file, plan, .. } = self;
-        upgrade.begin(program.binary, &sockets.listening, &environment, pid_file, &plan.log);
+        upgrade.begin(program.binary, sockets, &environment, pid_file, &plan.log);
     }
 
     /// Takes note of all children that have ended.

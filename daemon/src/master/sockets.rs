@@ -81,8 +81,12 @@ impl Sockets {
     }
 
     fn forget_addresses<'a>(&self, addresses: impl IntoIterator<Item = &'a Peer>) {
-        let own = addresses.into_iter().filter(|address| !self.lent.contains(address));
-        own.for_each(listener::forget);
+        addresses.into_iter().filter(|address| !self.is_lent(address)).for_each(listener::forget);
+    }
+
+    /// Whether the socket, with its name, is a supervisor's.
+    pub(super) fn is_lent(&self, address: &Peer) -> bool {
+        self.lent.contains(address)
     }
 }
 

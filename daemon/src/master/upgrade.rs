@@ -14,7 +14,8 @@ use std::process::Command;
 use gatepost_protocol::event::Level;
 use nix::unistd::{Pid, dup, getppid};
 
-use crate::inherited::VARIABLE;
+use super::Sockets;
+use crate::inherited::{LENT_VARIABLE, VARIABLE};
 use crate::listener::Listening;
 use crate::log::Log;
 use crate::log::lines::error_text;
@@ -48,12 +49,16 @@ impl Binary {
         words.join(" ")
     }
 
-    /// Starts it on these sockets, with no variable of the environment but these and the one that names the sockets.
-    fn spawn(&self, listening: &[Listening], environment: &[(OsString, OsString)]) -> io::Result<Pid> {
+    /// Starts it on these sockets, with no variable of the environment but these and those that name the sockets.
+    fn spawn(&self, sockets: &Sockets, environment: &[(OsString, OsString)]) -> io::Result<Pid> {
         // Copies that survive the exec. The master has one thread: nobody else starts a program meanwhile.
-        let copies = listening.iter().map(|listening| dup(&listening.socket));
-        let copies = copies.collect::<nix::Result<Vec<OwnedFd>>>()?;
-        let numbers: String = copies.iter().map(|copy| format!("{};", copy.as_raw_fd())).collect();
+        let copy = |listening: &Listening| Ok((dup(&listening.socket)?, sockets.is_lent(&listening.address)));
+        let copies = sockets.listening.iter().map(copy).collect::<nix::Result<Vec<(OwnedFd, bool)>>>()?;
+        let numbers = |which: fn(bool) -> bool| -> String {
+            let which = copies.iter().filter(|(_, is_lent)| which(*is_lent));
+            which.map(|(copy, _)| format!("{};", copy.as_raw_fd())).collect()
+        };
+        let lent = Some(numbers(|is_lent| is_lent)).filter(|lent| !lent.is_empty());
         let (name, arguments) = self.arguments.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let variables = environment.iter().map(|(name, value)| (name, value));
         let child = Command::new(&self.path)
@@ -61,7 +66,8 @@ impl Binary {
             .args(arguments)
             .env_clear()
             .envs(variables)
-            .env(VARIABLE, numbers)
+            .envs(lent.map(|lent| (LENT_VARIABLE, lent)))
+            .env(VARIABLE, numbers(|_| true))
             .spawn()?;
         // The signal that says it has ended is the master's to answer.
         Ok(Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?))
@@ -102,7 +108,7 @@ impl Upgrade {
     pub(super) fn begin(
         &mut self,
         binary: &Binary,
-        listening: &[Listening],
+        sockets: &Sockets,
         environment: &[(OsString, OsString)],
         pid_file: &mut PidFile,
         log: &Log,
@@ -116,7 +122,7 @@ impl Upgrade {
             );
             return log.note(Level::Alert, &message);
         }
-        match binary.spawn(listening, environment) {
+        match binary.spawn(sockets, environment) {
             Ok(pid) => {
                 log.note(Level::Notice, &format!("start {NAME} {pid}"));
                 self.successor = Some(pid);
@@ -171,7 +177,7 @@ mod tests {
         let mut pid_file = PidFile::create(&path).expect("a file");
         let missing = Binary { path: folder.path().join("none"), arguments: vec!["none".into()] };
         let mut upgrade = Upgrade::default();
-        upgrade.begin(&missing, &[], &[], &mut pid_file, &Log::default());
+        upgrade.begin(&missing, &Sockets::new(Vec::new(), Vec::new()), &[], &mut pid_file, &Log::default());
         assert!(!upgrade.is_under_way() && path.exists());
         assert_eq!(pid_file.path(), path);
     }

@@ -94,8 +94,18 @@ on_both! {
         let master = daemon.await_master(None);
         assert!(daemon.log().contains("the inherited socket #4 is ignored (not a listening stream socket)"));
         drop(UnixStream::connect(&lent).unwrap());
+        // They remain so, whoever has taken over.
+        kill(master, Signal::SIGUSR2).unwrap();
+        let second = daemon.await_master(Some(master));
         kill(master, Signal::SIGQUIT).unwrap();
-        await_that("the end", || !exists(master));
+        await_that("the end of the first master", || !exists(master));
+        kill(second, Signal::SIGUSR2).unwrap();
+        let third = daemon.await_master(Some(second));
+        kill(second, Signal::SIGQUIT).unwrap();
+        await_that("the end of the second master", || !exists(second));
+        drop(UnixStream::connect(&lent).unwrap());
+        kill(third, Signal::SIGQUIT).unwrap();
+        await_that("the end", || !exists(third));
         assert!(lent.exists() && !own.exists());
     }
 }
