@@ -25,8 +25,10 @@ pub(crate) struct Supervisor {
 pub(crate) enum News<'a> {
     /// The service is served by this process; the text is for whoever asks how it is.
     Ready(&'a str),
-    /// The configuration is being read again; [`Ready`](Self::Ready) follows.
+    /// The configuration is being read again; [`Ready`](Self::Ready) or [`Reloaded`](Self::Reloaded) follows.
     Reloading,
+    /// As [`Ready`](Self::Ready), from a process that may not be the service's main one yet.
+    Reloaded(&'a str),
     /// The service ends.
     Stopping,
     /// Another process is the service from now on.
@@ -65,6 +67,7 @@ impl News<'_> {
                 let now = sys::monotonic_microseconds();
                 format!("RELOADING=1\nMONOTONIC_USEC={now}\nSTATUS=reading the configuration\n")
             }
+            Self::Reloaded(status) => format!("READY=1\nSTATUS={status}\n"),
             Self::Stopping => "STOPPING=1\nSTATUS=shutting down\n".into(),
             Self::Successor(pid) => format!("MAINPID={pid}\nSTATUS=served by a new program\n"),
         }

@@ -217,9 +217,12 @@ impl Master<'_> {
 
     /// Tells the supervisor, unless the service is still another master's.
     fn tell(&self, news: &News<'_>) {
-        if self.upgrade.has_predecessor() {
-            return;
+        if !self.upgrade.has_predecessor() {
+            self.tell_anyway(news);
         }
+    }
+
+    fn tell_anyway(&self, news: &News<'_>) {
         if let Err(error) = self.supervisor.tell(news) {
             let text = error_text(&error);
             self.plan
@@ -229,7 +232,11 @@ impl Master<'_> {
     }
 
     fn tell_ready(&self) {
-        self.tell(&News::Ready(&format!("serving, worker processes: {}", self.plan.workers)));
+        self.tell(&News::Ready(&self.serving()));
+    }
+
+    fn serving(&self) -> String {
+        format!("serving, worker processes: {}", self.plan.workers)
     }
 
     fn tell_end(&self) {

@@ -13,14 +13,23 @@ impl Master<'_> {
     pub(super) fn reload(&mut self) {
         if self.upgrade.has_successor() {
             // Whatever the file says now may be meant for the new program.
-            return self.renew_workers();
+            self.tell_anyway(&News::Reloading);
+            self.renew_workers();
+            return self.answer(&self.serving());
         }
         self.note("reconfiguring");
-        self.tell(&News::Reloading);
+        self.tell_anyway(&News::Reloading);
         match self.reconfigure() {
-            Ok(()) => self.tell_ready(),
-            Err(message) => self.tell(&News::Ready(&format!("serving as before, reload failed: {message}"))),
+            Ok(()) => self.answer(&self.serving()),
+            Err(message) => self.answer(&format!("serving as before, reload failed: {message}")),
         }
+    }
+
+    /// Tells the supervisor that the reload has ended. Which master it has asked is known to it alone: it ignores the
+    /// others.
+    fn answer(&self, status: &str) {
+        let is_taking_over = self.upgrade.has_predecessor();
+        self.tell_anyway(&if is_taking_over { News::Reloaded(status) } else { News::Ready(status) });
     }
 
     /// The error has been logged.

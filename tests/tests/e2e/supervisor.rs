@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 
-use gatepost_tests::daemon::{Daemon, exists};
+use gatepost_tests::daemon::{Daemon, children, exists};
 use gatepost_tests::real::run;
 use gatepost_tests::{Client, Loopback, PATIENCE, Proxy, await_that, on_both};
 use nix::sys::signal::{Signal, kill};
@@ -55,6 +55,13 @@ on_both! {
         fs::write(daemon.configuration(), text).unwrap();
         kill(old, Signal::SIGUSR2).unwrap();
         let new = daemon.await_master(Some(old));
+        await_that("workers of the new master", || !children(new).is_empty());
+        // Both answer: the manager knows which of them it has asked.
+        for (master, main) in [(old, format!("MAINPID={old}\n")), (new, String::new())] {
+            kill(master, Signal::SIGHUP).unwrap();
+            assert!(told().starts_with("RELOADING=1\n"));
+            assert_eq!(told(), format!("READY=1\n{main}STATUS=serving, worker processes: 2\n"));
+        }
         kill(old, Signal::SIGQUIT).unwrap();
         assert!(told().starts_with(&format!("MAINPID={new}\n")));
         await_that("the end of the old master", || !exists(old));
