@@ -4,7 +4,7 @@ use std::io;
 use std::rc::Rc;
 
 use gatepost_protocol::address::ClientAddr;
-use gatepost_protocol::config::{Listener, Protocol};
+use gatepost_protocol::config::{Listener, Protocol, ProxyProtocol};
 
 use crate::auth::AuthServer;
 use crate::config::Bind;
@@ -61,6 +61,12 @@ impl Inlets {
 impl Inlet {
     pub(crate) fn protocol(&self) -> Protocol {
         self.listener.server.protocol()
+    }
+
+    /// Whether it matters which address of this machine a client connected to: the header for backends shows it, and
+    /// behind a wildcard it tells an address of the machine from a backend's.
+    pub(crate) fn needs_local(&self) -> bool {
+        self.listener.server.proxy_protocol != ProxyProtocol::Off || self.binds.iter().any(Bind::is_wildcard)
     }
 
     /// What log lines show of it, and of the address of the auth server that was asked.

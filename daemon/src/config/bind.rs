@@ -60,6 +60,11 @@ impl Bind {
         exact().or_else(|| self.listens.iter().find(wildcard)).unwrap_or(&self.listens[0])
     }
 
+    /// Whether this socket has every address of the machine.
+    pub(crate) fn is_wildcard(&self) -> bool {
+        inet(&self.address).is_some_and(is_wildcard)
+    }
+
     /// Whether who connects to `target` from this machine comes in here. `local` is an address that a client reached
     /// this machine by; whether a wildcard's socket has an address besides is known of that one, of those configured
     /// and of loopback ones.

@@ -9,7 +9,6 @@ use std::task::Poll;
 use std::time::{Duration, UNIX_EPOCH};
 
 use gatepost_protocol::address::{ClientAddr, Origin};
-use gatepost_protocol::config::ProxyProtocol;
 use gatepost_protocol::event::Level;
 use nix::libc;
 use socket2::{SockAddr, SockRef};
@@ -19,7 +18,7 @@ use crate::drive;
 use crate::inlet::{Inlet, Inlets};
 use crate::log::lines::{error_text, no_slots};
 use crate::metrics::Count;
-use crate::runtime::{System, Watch};
+use crate::runtime::{Runtime, System, Watch};
 use crate::sys;
 
 /// Clients that one wake-up may accept before the worker's sessions have their turn.
@@ -88,7 +87,7 @@ fn admit<R: System>(worker: &Rc<Worker<R>>, inlets: &Inlets, socket: OwnedFd, ad
 }
 
 /// Which server the client has come to, and from where.
-fn identify<'a, R: System>(
+fn identify<'a, R: Runtime>(
     worker: &Worker<R>,
     inlets: &'a Inlets,
     socket: &OwnedFd,
@@ -101,11 +100,7 @@ fn identify<'a, R: System>(
     }
     let local_addr = || Ok(client_addr(&socket.local_addr()?));
     let inlet = inlets.select(local_addr)?;
-    // Only the header for backends shows where the client connected to.
-    let local = match inlet.listener.server.proxy_protocol {
-        ProxyProtocol::Off => ClientAddr::Unix,
-        ProxyProtocol::V1 | ProxyProtocol::V2 => local_addr()?,
-    };
+    let local = if inlet.needs_local() { local_addr()? } else { ClientAddr::Unix };
     let passed = worker.runtime.wall_clock().duration_since(UNIX_EPOCH);
     let unix_time = passed.map_or(0, |passed| passed.as_secs());
     Ok((inlet, Origin { peer, local, unix_time, entropy: worker.entropy() }))
@@ -114,3 +109,6 @@ fn identify<'a, R: System>(
 fn client_addr(address: &SockAddr) -> ClientAddr {
     address.as_socket().map_or(ClientAddr::Unix, ClientAddr::Inet)
 }
+
+#[cfg(test)]
+mod tests;
