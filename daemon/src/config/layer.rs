@@ -58,6 +58,7 @@ impl Layer {
 layer! {
     /// TLS towards servers that we connect to: what follows `proxy_ssl_` and its like in a directive's name. Has no
     /// `Debug`: keys may be in it.
+    #[derive(PartialEq)]
     UpstreamSsl {
         values {
             certificate: String,

@@ -81,8 +81,9 @@ pub(super) fn mail(reader: &mut Reader<'_>, mail: &MailBlock) -> Vec<Merged> {
         }
     }
     let mut merged = Vec::new();
+    let mut known = auth::Known::default();
     for (block, layer, protocol, tls) in secured {
-        match merge(reader, block, &layer, protocol, tls) {
+        match merge(reader, block, &layer, protocol, tls, &mut known) {
             Ok(server) => merged.push(server),
             Err(error) => fail(reader, mail, block, error),
         }
@@ -103,12 +104,13 @@ fn merge(
     layer: &Layer,
     protocol: Protocol,
     tls: Option<Tls>,
+    known: &mut auth::Known,
 ) -> Result<Merged, Error> {
     let proxy_ssl = upstream_ssl::backend_tls(reader, layer)?;
     let engine = Arc::new(engine(reader, layer, protocol, tls, proxy_ssl));
     let server = MailServer {
         engine: Arc::clone(&engine),
-        auth: auth::auth_server(reader, block, layer)?,
+        auth: auth::auth_server(reader, block, layer, known)?,
         resolver: layer.resolver.clone().flatten(),
         error_log: layer.error_log.clone(),
     };

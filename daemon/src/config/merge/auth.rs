@@ -6,18 +6,41 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use super::upstream_ssl::auth_tls;
-use crate::config::error::Error;
-use crate::config::layer::Layer;
+use crate::config::error::{Error, Place};
+use crate::config::layer::{Layer, UpstreamSsl};
 use crate::config::mail::ServerBlock;
 use crate::config::mail::auth::{AuthHttp, Found, Scheme};
 use crate::config::reader::Reader;
 use crate::config::{AuthAddress, AuthServer, AuthTls};
+
+/// The TLS settings that there are already. Servers that say the same have the same, so that they share connections to
+/// the auth server, and sessions with it.
+#[derive(Default)]
+pub(super) struct Known(Vec<(UpstreamSsl, Arc<ClientConfig>)>);
+
+impl Known {
+    /// `place` is where TLS is asked for.
+    fn config(
+        &mut self,
+        reader: &Reader<'_>,
+        layer: &Layer,
+        place: &Place,
+    ) -> Result<Arc<ClientConfig>, Error> {
+        if let Some((_, config)) = self.0.iter().find(|(ssl, _)| *ssl == layer.auth_http_ssl) {
+            return Ok(Arc::clone(config));
+        }
+        let config = auth_tls(reader, layer, place)?;
+        self.0.push((layer.auth_http_ssl.clone(), Arc::clone(&config)));
+        Ok(config)
+    }
+}
 
 /// `auth_http` and what goes with it.
 pub(super) fn auth_server(
     reader: &Reader<'_>,
     block: &ServerBlock,
     layer: &Layer,
+    known: &mut Known,
 ) -> Result<AuthServer, Error> {
     let Some(auth) = &layer.auth_http else {
         let error = Error::new("no \"auth_http\" is defined for server", block.place.clone());
@@ -33,12 +56,16 @@ pub(super) fn auth_server(
         // Checked when it was read.
         settings.add_header(name, value).map_err(|error| Error::nowhere(error.to_string()))?;
     }
-    Ok(AuthServer { settings, addresses: addresses(reader, layer, auth)? })
+    Ok(AuthServer { settings, addresses: addresses(reader, layer, auth, known)? })
 }
 
 /// All addresses, each once.
-fn addresses(reader: &Reader<'_>, layer: &Layer, auth: &AuthHttp) -> Result<Vec<AuthAddress>, Error> {
-    let mut config: Option<Arc<ClientConfig>> = None;
+fn addresses(
+    reader: &Reader<'_>,
+    layer: &Layer,
+    auth: &AuthHttp,
+    known: &mut Known,
+) -> Result<Vec<AuthAddress>, Error> {
     let mut addresses = Vec::new();
     let backups = layer.auth_http_backup.iter().map(|backup| match backup.scheme {
         Some(scheme) => (scheme, &backup.found, &backup.found),
@@ -48,10 +75,7 @@ fn addresses(reader: &Reader<'_>, layer: &Layer, auth: &AuthHttp) -> Result<Vec<
         let tls = match scheme {
             Scheme::Http => None,
             Scheme::Https => {
-                let config = match &config {
-                    Some(config) => Arc::clone(config),
-                    None => Arc::clone(config.insert(auth_tls(reader, layer, &found.place)?)),
-                };
+                let config = known.config(reader, layer, &found.place)?;
                 Some(AuthTls { config, name: name(layer, named)? })
             }
         };

@@ -59,11 +59,20 @@ fn addresses_and_names() {
 }
 
 #[test]
-fn one_server_has_one_set_of_sessions() {
-    let auth = auth("auth_http https://two.example; auth_http_backup https://192.0.2.2;");
-    let configs: Vec<_> = auth.addresses.iter().filter_map(|address| address.tls.as_ref()).collect();
-    assert_eq!(configs.len(), 3);
-    assert!(configs.iter().all(|tls| Arc::ptr_eq(&tls.config, &configs[0].config)));
+fn servers_that_say_the_same_share_connections_and_sessions() {
+    let text = in_mail(
+        "auth_http https://one.example; auth_http_ssl_verify off; auth_http_backup https://192.0.2.2;
+         server { listen 143; } server { listen 110; }
+         server { listen 25; protocol smtp; auth_http_ssl_verify_depth 2; }",
+    );
+    let config = read_on(machine(), &text).config.expect("a configuration");
+    let addresses: Vec<_> =
+        config.binds.iter().map(|bind| bind.listens[0].server.auth.addresses.clone()).collect();
+    assert_eq!((addresses.len(), addresses[0].len()), (3, 2));
+    assert_eq!(addresses[0], addresses[1]);
+    assert_ne!(addresses[0][0], addresses[2][0]);
+    let config = |address: &AuthAddress| Arc::clone(&address.tls.as_ref().expect("TLS").config);
+    assert!(Arc::ptr_eq(&config(&addresses[0][0]), &config(&addresses[1][1])));
 }
 
 #[test]
