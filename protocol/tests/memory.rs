@@ -159,7 +159,7 @@ proptest! {
             _ => smtp(StartTls::Off),
         };
         // One command or what comes behind it, one reply of a backend, and what a login is kept in.
-        let budget = (1536 + server.client_buffer + server.proxy_buffer + 1024).cast_signed();
+        let budget = (1536 + server.client_buffer + server.proxy_buffer + 2048).cast_signed();
         let listener = listener(server);
         let before = HELD.get();
         let mut driver = Driver::open(&listener);
