@@ -3,7 +3,7 @@
 mod support;
 
 use gatepost_protocol::action::{Action, Side};
-use gatepost_protocol::config::{Server, StartTls};
+use gatepost_protocol::config::{ProxyProtocol, Server, StartTls};
 use support::server::{imap, listener, pop3, smtp, smtp_with};
 use support::transcript::check;
 use support::{Driver, SECOND};
@@ -103,6 +103,49 @@ fn a_failure_of_the_backends_leg_is_an_internal_error() {
         ! finish
         ",
     );
+}
+
+#[test]
+fn the_log_says_what_was_being_sent_or_read_when_the_backends_leg_failed() {
+    let failed = |server: Server, so_far: &str, logged: &str| {
+        let login = "
+            S: +OK POP3 ready
+            C: USER joe
+            S: +OK
+            C: PASS x
+            ! authenticate 1 plain joe x
+            > accepted 127.0.0.1:1100
+            ! connect 127.0.0.1:1100
+            > connected
+        ";
+        let end = format!(
+            "
+            S: -ERR internal server error
+            ! log {logged}
+            ! abort backend
+            ! close client
+            ! finish
+            "
+        );
+        check(&listener(server), &[login, so_far, &end].concat());
+    };
+    let plain = || pop3(StartTls::Off);
+    let with_header = || Server { proxy_protocol: ProxyProtocol::V1, ..plain() };
+    let header = "P: PROXY TCP4 192.0.2.7 192.0.2.1 4711 143\n";
+    let greeted = "B: +OK ready\nP: USER joe\n";
+    let named = "B: +OK ready\nP: USER joe\nB: +OK\nP: PASS x\n";
+    for (server, so_far, stage) in [
+        (with_header(), header.to_owned(), "sending PROXY protocol header to upstream"),
+        (with_header(), [header, greeted].concat(), "sending user name to upstream"),
+        (plain(), greeted.to_owned(), "sending user name to upstream"),
+        (plain(), named.to_owned(), "sending password to upstream"),
+    ] {
+        let sent = format!("SendFailed(Backend, Errno(32)) while {stage}");
+        failed(server.clone(), &[&*so_far, "> broken backend\n"].concat(), &sent);
+        // What was sent is sent: it is an answer that was waited for.
+        let received = "ReceiveFailed(Backend, Errno(104)) while reading response from upstream";
+        failed(server, &[&*so_far, "> reset backend\n"].concat(), received);
+    }
 }
 
 #[test]

@@ -83,7 +83,9 @@ impl Connecting {
             return core.internal_error();
         }
         core.backend_opened();
+        core.stage = Stage::ReadingResponse;
         if core.server.proxy_protocol != ProxyProtocol::Off {
+            core.stage = Stage::SendingProxyHeader;
             let client = core.log_context.client;
             proxy_protocol::write(
                 core.server.proxy_protocol,
@@ -98,7 +100,6 @@ impl Connecting {
         if self.ssl == ProxySsl::On {
             return login.secure(false, core);
         }
-        core.stage = Stage::ReadingResponse;
         Phase::LoggingIn(login)
     }
 }

@@ -16,9 +16,26 @@ use crate::session::phase::Phase;
 pub(super) struct Commands {
     /// Bytes that the lines and literals of an unfinished command had so far.
     used: usize,
+    /// Whether the client has said nothing since the greeting.
+    is_unheard: bool,
 }
 
 impl Commands {
+    /// Starts behind the greeting.
+    pub(super) fn begin(core: &mut Core, now: Instant) -> Phase {
+        let is_unheard = core.inbox.is_empty();
+        let mut phase = Self::start(core, now);
+        if let Phase::Commands(commands) = &mut phase {
+            commands.is_unheard = is_unheard;
+        }
+        phase
+    }
+
+    /// What the client is being sent, if anything.
+    pub(super) fn sending_stage(&self) -> Stage {
+        if self.is_unheard { Stage::SendingGreeting } else { Stage::Auth }
+    }
+
     /// Gives the client `timeout` from now to log in.
     pub(super) fn start(core: &mut Core, now: Instant) -> Phase {
         let timeout = core.server.timeout;
@@ -41,6 +58,7 @@ impl Commands {
 
     /// Takes client bytes: straight from the lent buffer, unless an unfinished command waits for them.
     pub(super) fn on_client(mut self, bytes: &[u8], core: &mut Core, now: Instant) -> Phase {
+        self.is_unheard &= bytes.is_empty();
         let joined = core.inbox.join(bytes);
         let mut rest: &[u8] = &joined;
         loop {

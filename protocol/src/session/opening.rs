@@ -169,7 +169,6 @@ fn excerpt(bytes: &[u8]) -> &[u8] {
 
 /// Greets the client and starts the command loop, whose `timeout` runs from here.
 pub(super) fn greet(core: &mut Core, now: Instant) -> Phase {
-    core.stage = Stage::SendingGreeting;
     core.ask(|machine, context| machine.greeting(context));
-    Commands::start(core, now)
+    Commands::begin(core, now)
 }

@@ -180,6 +180,13 @@ impl Phase {
         if !is_concerned {
             return self;
         }
+        if let (Self::Commands(commands), Side::Client, SocketFailure::Send(_)) = (&self, side, failure) {
+            core.stage = commands.sending_stage();
+        }
+        if let (Self::LoggingIn(_), Side::Backend, SocketFailure::Receive(_)) = (&self, side, failure) {
+            // Whatever was sent last, an answer was what was read for.
+            core.stage = Stage::ReadingResponse;
+        }
         core.log(match failure {
             SocketFailure::Receive(errno) => Event::ReceiveFailed(side, errno),
             SocketFailure::Send(errno) => Event::SendFailed(side, errno),

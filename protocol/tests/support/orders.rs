@@ -37,6 +37,7 @@ pub fn order(order: &str, driver: &mut Driver) {
         }
         "eof" => driver.eof(side(argument)),
         "reset" => driver.failure(side(argument), SocketFailure::Receive(Errno(104))),
+        "broken" => driver.failure(side(argument), SocketFailure::Send(Errno(32))),
         "sleep" => driver.wait(seconds(argument)),
         "shutdown" => driver.shut_down(),
         "expire" => driver.expire(),

@@ -116,6 +116,19 @@ fn the_clients_leg_may_fail_in_every_phase() {
 }
 
 #[test]
+fn what_the_client_is_sent_may_fail_in_every_phase() {
+    for phase in all() {
+        // Nothing was sent but the greeting.
+        let stage = if phase.stage == "in auth state" { "sending client greeting line" } else { phase.stage };
+        let event = format!("> broken client\n! log SendFailed(Client, Errno(32)) while {stage}");
+        phase.check_end(&event, "abort");
+    }
+    let way = "S: +OK POP3 ready\nC: NOOP\nS: +OK";
+    let event = "> broken client\n! log SendFailed(Client, Errno(32)) while in auth state";
+    phase(listener(pop3(StartTls::Off)), &[way], "in auth state").check_end(event, "abort");
+}
+
+#[test]
 fn a_stopping_worker_ends_the_phases_without_a_login() {
     for (phase, last_words) in openings() {
         phase.check_end(&format!("> shutdown\n> sleep 5\n{last_words}"), "close");

@@ -27,6 +27,8 @@ pub enum Login {
     Greet(String),
     /// By closing instead of a reply to the credentials.
     Close,
+    /// By resetting the connection instead of a reply to the credentials.
+    Reset,
     /// Not at all.
     Silence,
 }
@@ -39,6 +41,8 @@ pub enum After {
     Echo,
     /// Sends these bytes while reading to the end of file, then closes.
     Exchange(Arc<Vec<u8>>),
+    /// Resets the connection when a line has come.
+    Reset,
 }
 
 /// What a mock backend does.
@@ -160,6 +164,10 @@ impl Conversation {
         match &behaviour.after {
             After::Echo => self.echo(),
             After::Exchange(bytes) => self.exchange(Arc::clone(bytes)),
+            After::Reset => {
+                self.line()?;
+                self.reset()
+            }
         }
     }
 
@@ -184,6 +192,7 @@ impl Conversation {
                 farewell.and_then(|_| self.stop())
             }
             Login::Close => self.stop(),
+            Login::Reset => self.reset(),
             Login::Silence => {
                 std::io::copy(&mut self.reader, &mut std::io::sink())?;
                 self.stop()
@@ -211,6 +220,14 @@ impl Conversation {
 
     fn stop(&self) -> Talk<()> {
         Err(std::io::ErrorKind::ConnectionAborted.into())
+    }
+
+    /// Lets the end of the conversation be a reset.
+    fn reset(&self) -> Talk<()> {
+        let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+        let stream = self.reader.get_ref().try_clone()?;
+        nix::sys::socket::setsockopt(&stream, nix::sys::socket::sockopt::Linger, &linger)?;
+        self.stop()
     }
 
     fn say(&mut self, line: &str) -> Talk<()> {

@@ -16,9 +16,10 @@
 //! listen: PARAMETERS       of its listen directive
 //! auth: accept | refuse TEXT | headers | raw BYTES | silence      the next answer of the auth server; the last one repeats
 //! auth+: HEADER LINE       added to that answer; {ip} and {port} are the backend's
-//! backend: refuse TEXT | greet TEXT | close | silence | offer CAPABILITY | proxy header
+//! backend: refuse TEXT | greet TEXT | close | reset | silence | offer CAPABILITY | proxy header
 //! backend: script BYTES    instead of a dialogue: said at once; a further one is said when one more line has come
 //! backend: exchange BYTES  after the login it says this and closes, reading on
+//! backend: reset later     after the login it resets the connection when a line has come
 //! C: LINE                  the client sends this and CRLF, then waits for one line (`C3:` for three, `C0:` for none)
 //! B: BYTES                 the same without CRLF, waiting for none unless a number says so
 //! TLS                      TLS begins; as the first step, before the greeting
@@ -144,6 +145,8 @@ impl Transcript {
             "refuse" => self.behaviour.login = Login::Refuse(argument.to_owned()),
             "greet" => self.behaviour.login = Login::Greet(argument.to_owned()),
             "close" => self.behaviour.login = Login::Close,
+            "reset" if argument == "later" => self.behaviour.after = After::Reset,
+            "reset" => self.behaviour.login = Login::Reset,
             "silence" => self.behaviour.login = Login::Silence,
             "script" => self.behaviour.script.get_or_insert_default().push(unescape(argument)),
             "exchange" => self.behaviour.after = After::Exchange(unescape(argument).into()),
