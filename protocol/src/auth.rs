@@ -183,7 +183,10 @@ pub enum AuthFailure {
     /// The connection could not be opened: the system call failed at once.
     #[error("connect failed")]
     Connect(Errno),
-    /// The connection was refused or reset while waiting for the answer.
+    /// The server, which has one address alone, refused the connection. The log has nginx's word for it.
+    #[error("recv failed")]
+    Refused(Errno),
+    /// The connection was reset while waiting for the answer.
     #[error("recv failed")]
     Receive(Errno),
     /// The request could not be written.
@@ -270,6 +273,61 @@ impl From<TlsError> for AuthFailure {
         match error.peer_fault() {
             Some(fault) => Self::NotTrusted(fault),
             None => Self::Tls { reason: error.to_string().into(), cause: error.cause() },
+        }
+    }
+}
+
+/// How far an exchange with the auth server got that broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthPhase {
+    /// There was no connection yet.
+    Connecting,
+    /// There was no TLS yet, or the server had not accepted it.
+    Handshaking,
+    /// The request was on its way.
+    Sending,
+    /// The answer was awaited.
+    Receiving,
+}
+
+impl AuthPhase {
+    /// Its name in the log: the system call, where it is one.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Connecting => "connect()",
+            Self::Handshaking => "SSL handshake",
+            Self::Sending => "send()",
+            Self::Receiving => "recv()",
+        }
+    }
+}
+
+impl AuthFailure {
+    /// Where the exchange broke off; `None` if an answer came, or nobody was asked.
+    pub fn phase(&self) -> Option<AuthPhase> {
+        match self {
+            Self::Connect(_) | Self::Refused(_) | Self::ConnectTimedOut => Some(AuthPhase::Connecting),
+            Self::HandshakeTimedOut
+            | Self::ClosedInHandshake
+            | Self::HandshakeBroken(_)
+            | Self::Tls { .. }
+            | Self::NotTrusted(_) => Some(AuthPhase::Handshaking),
+            Self::Send(_) | Self::SendTimedOut => Some(AuthPhase::Sending),
+            Self::Receive(_) | Self::TimedOut | Self::Closed => Some(AuthPhase::Receiving),
+            Self::InvalidResponse
+            | Self::InvalidHeader
+            | Self::TooBig
+            | Self::NoStatus
+            | Self::HttpStatus(_)
+            | Self::NoServerOrPort
+            | Self::NoPassword
+            | Self::InvalidServer(_)
+            | Self::InvalidPort(_)
+            | Self::InvalidServerSsl(_)
+            | Self::NoBackendTls
+            | Self::InvalidCredentials
+            | Self::TooManyWaits
+            | Self::NoSlots(_) => None,
         }
     }
 }

@@ -5,6 +5,7 @@ mod pool;
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::mem;
 use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
@@ -59,12 +60,23 @@ impl AuthServer {
 /// What came of a question.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// Addresses that were tried in vain, by index, and why another one was tried.
-    pub(crate) passed_over: Vec<(usize, AuthFailure)>,
+    /// Addresses that were tried in vain before.
+    pub(crate) passed_over: Vec<PassedOver>,
     /// The address that the outcome is about.
     pub(crate) address: usize,
     pub(crate) outcome: Result<AuthReply, AuthFailure>,
-    /// How long all of it took.
+    /// How long it took there.
+    pub(crate) time: Duration,
+}
+
+/// One address that was tried in vain.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PassedOver {
+    /// Its index.
+    pub(crate) address: usize,
+    /// Why another one was tried.
+    pub(crate) failure: AuthFailure,
+    /// After how long.
     pub(crate) time: Duration,
 }
 
@@ -75,7 +87,7 @@ pub(crate) async fn ask<R: Runtime>(
     request: &AuthRequest,
     until: Option<Instant>,
 ) -> Answer {
-    let start = worker.runtime.now();
+    let mut start = worker.runtime.now();
     let order = server.health.borrow().order(start);
     let mut passed_over = Vec::new();
     let mut candidates = order.len();
@@ -94,12 +106,12 @@ pub(crate) async fn ask<R: Runtime>(
             server.health.borrow_mut().on_answer(address);
         }
         candidates -= 1;
+        let time = now.saturating_duration_since(mem::replace(&mut start, now));
         match outcome {
-            Err(failure) if is_lost && candidates > 0 => passed_over.push((address, failure)),
-            outcome => {
-                let time = now.saturating_duration_since(start);
-                return Answer { passed_over, address, outcome, time };
+            Err(failure) if is_lost && candidates > 0 => {
+                passed_over.push(PassedOver { address, failure, time });
             }
+            outcome => return Answer { passed_over, address, outcome, time },
         }
     }
     unreachable!("the last candidate's outcome is returned, and there is at least one");
@@ -159,9 +171,9 @@ impl<R: Runtime> Question<'_, R> {
         let until = self.until.map(share);
         match worker.until(until, connected).await {
             None => return Err(AuthFailure::ConnectTimedOut),
-            // The words of the log for a refused connection are those of a failed read, which do not say whose.
+            // What the log says of a refused connection does not tell whose it was.
             Some(Err(error)) if self.server.addresses.len() == 1 => {
-                return Err(AuthFailure::Receive(errno_of(&error)));
+                return Err(AuthFailure::Refused(errno_of(&error)));
             }
             Some(connected) => connected.map_err(failed)?,
         }

@@ -18,6 +18,7 @@ use super::leg::Leg;
 use super::linger;
 use super::operation::{Operation, Outcome};
 use super::trace::{self, Detail};
+use crate::auth;
 use crate::deadline::Deadline;
 use crate::inlet::Inlet;
 use crate::metrics::{Activity, Present};
@@ -275,12 +276,13 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
         let completion = match outcome {
             Outcome::Completed(completion) => completion,
             Outcome::Answered(answer) => {
-                for (address, failure) in answer.passed_over {
+                for auth::PassedOver { address, failure, time } in answer.passed_over {
                     self.auth_address = address;
+                    self.log_auth_attempt(time, Some(&failure));
                     self.log(&Event::AuthFailed(failure), Some(Stage::HttpAuth));
                 }
                 self.auth_address = answer.address;
-                self.log_auth_time(answer.time);
+                self.log_auth_attempt(answer.time, answer.outcome.as_ref().err());
                 Completion::Auth(answer.outcome)
             }
             Outcome::Connected(connected) => {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use gatepost_protocol::action::{Action, Completion, Side};
 use gatepost_protocol::address::ClientAddr;
-use gatepost_protocol::auth::{AuthReply, Target};
+use gatepost_protocol::auth::{AuthFailure, AuthReply, Target};
 use gatepost_protocol::event::{Event, Level, LogContext, Stage};
 
 use super::engine::Engine;
@@ -43,8 +43,15 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
         self.log_line(lines::level(event), |context, place| lines::render(event, stage, context, place));
     }
 
-    pub(super) fn log_auth_time(&self, time: Duration) {
-        self.log_line(lines::auth_time_level(time), |context, place| lines::auth_time(time, context, place));
+    /// How long the auth server took at the address that was asked last, or after how long and where that failed.
+    pub(super) fn log_auth_attempt(&self, time: Duration, failure: Option<&AuthFailure>) {
+        if matches!(failure, Some(AuthFailure::NoSlots(_))) {
+            return;
+        }
+        let phase = failure.and_then(AuthFailure::phase);
+        self.log_line(lines::auth_attempt_level(phase), |context, place| {
+            lines::auth_attempt(time, phase, context, place)
+        });
     }
 
     fn log_line(&self, level: Level, line: impl FnOnce(&LogContext, Place<'_>) -> String) {

@@ -3,7 +3,6 @@
 mod auth;
 
 use std::io;
-use std::time::Duration;
 
 use gatepost_protocol::action::{ConnectFailure, DnsError, Errno, LookupFailure, Side};
 use gatepost_protocol::address::ClientAddr;
@@ -11,6 +10,7 @@ use gatepost_protocol::event::{Event, Level, LogContext, Stage, Summary};
 use gatepost_protocol::transport::PeerFault;
 use nix::libc;
 
+pub(crate) use self::auth::{auth_attempt, auth_attempt_level};
 use super::escape;
 use crate::runtime::Peer;
 
@@ -36,17 +36,6 @@ pub(crate) fn render(event: &Event, stage: Option<Stage>, context: &LogContext, 
         line.push_str(&format!(", bytes from/to client: {from}/{to}, session time: {seconds}.{millis:03}"));
     }
     line
-}
-
-/// How long the auth server took, over all its addresses that were tried.
-pub(crate) fn auth_time(time: Duration, context: &LogContext, place: Place<'_>) -> String {
-    let message = format!("auth http server {} took {:.3} s", place.auth_server, time.as_secs_f64());
-    in_context(message, Some(Stage::HttpAuth), context, place)
-}
-
-/// Only an auth server that takes a second or more is worth a line in an ordinary log.
-pub(crate) fn auth_time_level(time: Duration) -> Level {
-    if time < Duration::from_secs(1) { Level::Debug } else { Level::Info }
 }
 
 /// `line` with what was going on, and with whom.

@@ -168,6 +168,9 @@ mod tests {
         let context = "client: 192.0.2.7, server: 0.0.0.0:110, login: \"joe\", upstream: 192.0.2.2:110";
         let expected = [
             "*1 client 192.0.2.7:4000 connected to 0.0.0.0:110".to_owned(),
+            "*1 auth http server 192.0.2.1:9000 took 0.000 s while in http auth state, client: 192.0.2.7, \
+             server: 0.0.0.0:110, login: \"joe\""
+                .to_owned(),
             format!("*1 client logged in, {context}"),
             format!("*1 proxied session done, {context}"),
         ];

@@ -158,6 +158,7 @@ pub(super) fn on_failure(failure: AuthFailure, core: &mut Core, now: Instant) ->
 fn is_outage(failure: &AuthFailure) -> bool {
     match failure {
         AuthFailure::Connect(_)
+        | AuthFailure::Refused(_)
         | AuthFailure::Receive(_)
         | AuthFailure::Send(_)
         | AuthFailure::ConnectTimedOut

@@ -241,9 +241,11 @@ impl World {
         let record = self.ledger.borrow().records[session].clone();
         let is_auth_timeout =
             message.starts_with("auth http server ") && message.contains(":80 timed out (110: ");
-        // With other addresses behind it a connection has but a share of the time, and is told of at the end.
-        let is_shared =
-            self.scripts[session].server.auth_addresses() > 1 && message.contains(" in connect()");
+        // With other addresses behind it a connection has but a share of the time, and is told of at the end. The line
+        // before says how far the exchange got.
+        let was_connecting =
+            record.lines.iter().rev().take(2).any(|line| line.contains(" failed in connect() "));
+        let is_shared = self.scripts[session].server.auth_addresses() > 1 && was_connecting;
         let (since, limit) = if is_auth_timeout && !is_shared {
             (record.auth_asked_at, AUTH_TIMEOUT)
         } else if message.starts_with("upstream timed out") {

@@ -60,7 +60,8 @@ on_both! {
             .directives(&format!("auth_http {address}/auth; auth_http_backup $auth; auth_http_timeout 10s;"))
             .start(program);
         log_in(&setup, "alice");
-        setup.proxy.await_log(&format!("auth http server {address} timed out (110: Connection timed out) in connect() while in http auth state"));
+        setup.proxy.await_log(&format!("auth http server {address} timed out (110: Connection timed out) while in http auth state"));
+        setup.proxy.await_log(&format!("auth http server {address} failed in connect() after "));
         setup.proxy.await_log(&format!("auth http server {} took ", setup.auth.address()));
         drop((filling.join(), listener));
     }

@@ -139,6 +139,23 @@ on_both! {
         setup.proxy.await_log("timed out (110: Connection timed out) while in http auth state");
     }
 
+    fn each_exchange_with_the_auth_server_is_timed(program: Program) {
+        for (answer, level, outcome) in [
+            (AuthAnswer::refuse("no"), "[info]", "took 0."),
+            (AuthAnswer::Silence, "[error]", "failed in recv() after 0."),
+        ] {
+            let setup = Plan::new(Protocol::Imap).rule(move |_, _| answer.clone()).directives("auth_http_timeout 300ms;").start(program);
+            let mut client = setup.client();
+            client.send("a1 LOGIN alice sesame\r\n");
+            assert!(client.line().starts_with("a1 NO "));
+            let message = format!("auth http server {} {outcome}", setup.auth.address());
+            let log = setup.proxy.await_log(&message);
+            let line = log.lines().find(|line| line.contains(&message)).unwrap();
+            assert!(line.contains(level) && line.contains(" s while in http auth state, client: 127."), "{line}");
+            assert!(line.ends_with(", login: \"alice\""), "{line}");
+        }
+    }
+
     fn unreachable_auth_server(program: Program) {
         let setup = Plan::new(Protocol::Pop3).directives("auth_http 127.0.0.1:1;").start(program);
         let mut client = setup.client();

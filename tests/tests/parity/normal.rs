@@ -25,7 +25,7 @@ pub(crate) fn session_logs(
     let lines = || log.lines().filter_map(LogLine::parse);
     let of_session = |first: LogLine<'_>| {
         let client = first.text.strip_prefix("client ")?.strip_suffix(&format!(" connected to {listen}"))?;
-        let own = lines().filter(|line| line.connection == first.connection);
+        let own = lines().filter(|line| line.connection == first.connection && !is_gateposts_own(line.text));
         let normalise = |line: LogLine<'_>| {
             let mut line = format!("{} {}", line.level, line.text).replace(&format!("{client} "), "CLIENT ");
             for (address, name) in names {
@@ -36,6 +36,12 @@ pub(crate) fn session_logs(
         Some((client.parse().ok()?, own.map(normalise).collect()))
     };
     lines().filter_map(of_session).collect()
+}
+
+/// The lines beside nginx's that come with every login: a row of docs/differences.md for all transcripts.
+fn is_gateposts_own(text: &str) -> bool {
+    let attempt = text.strip_prefix("auth http server ").and_then(|text| text.split_once(' '));
+    attempt.is_some_and(|(_, text)| text.starts_with("took ") || text.starts_with("failed in "))
 }
 
 /// A line about a connection: `YYYY/MM/DD HH:MM:SS [LEVEL] PID#TID: *CID TEXT`.
@@ -118,6 +124,8 @@ fn lines_of_a_session_are_told_from_others() {
     let log = "2026/11/27 17:00:00 [notice] 7#7: using the \"epoll\" event method\n\
         2026/11/27 17:00:00 [info] 7#0: *1 client 127.0.0.1:9 connected to 127.1.2.3:143\n\
         2026/11/27 17:00:00 [info] 7#0: *2 client 127.0.0.1:9 connected to 127.1.2.3:144\n\
+        2026/11/27 17:00:01 [info] 7#0: *1 auth http server 127.1.2.3:80 took 0.001 s while, server: 127.1.2.3:143\n\
+        2026/11/27 17:00:01 [error] 7#0: *1 auth http server 127.1.2.3:80 failed in send() after 0.001 s while\n\
         2026/11/27 17:00:01 [error] 7#0: *1 auth http server 127.1.2.3:80 did not, server: 127.1.2.3:143\n";
     let address = |port| SocketAddr::from(([127, 1, 2, 3], port));
     let own =

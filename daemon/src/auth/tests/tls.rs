@@ -287,11 +287,7 @@ fn an_answer_that_is_cut_off_is_none() {
                 true => (vec![], AuthFailure::Closed),
                 false => (vec![(0, AuthFailure::Closed)], AuthFailure::Connect(Errno(111))),
             };
-            assert_eq!(
-                (answer.passed_over, answer.outcome),
-                (passed_over, Err(expected)),
-                "{part} {is_told}"
-            );
+            assert_eq!((failures(&answer), answer.outcome), (passed_over, Err(expected)), "{part} {is_told}");
         }
     }
 }
@@ -327,7 +323,7 @@ fn who_is_not_trusted_hears_no_question() {
         let backup = bench.server();
         backup.bring(ACCEPTED);
         let answer = outcome(&mut asking);
-        let [(0, AuthFailure::NotTrusted(fault))] = &answer.passed_over[..] else { panic!("{answer:?}") };
+        let [(0, AuthFailure::NotTrusted(fault))] = &failures(&answer)[..] else { panic!("{answer:?}") };
         match &expected {
             Some(expected) => assert_eq!(fault, expected),
             None => assert!(matches!(fault, PeerFault::Unverified(_)), "{fault:?}"),
@@ -362,7 +358,7 @@ fn a_certificate_that_is_missed_is_named() {
         server.turn().expect_err("no certificate");
         bench.failing(111);
         let answer = outcome(&mut asking);
-        let [(0, AuthFailure::Tls { cause, .. })] = &answer.passed_over[..] else { panic!("{answer:?}") };
+        let [(0, AuthFailure::Tls { cause, .. })] = &failures(&answer)[..] else { panic!("{answer:?}") };
         assert_eq!(*cause, TlsCause::OwnCertificate);
         assert_eq!((answer.address, answer.outcome), (1, Err(AuthFailure::Connect(Errno(111)))));
         assert!(server.heard.is_empty());
@@ -416,7 +412,7 @@ fn a_handshake_takes_no_more_than_its_share() {
     let backup = bench.server();
     backup.bring(ACCEPTED);
     let answer = outcome(&mut asking);
-    assert_eq!(answer.passed_over, [(0, AuthFailure::HandshakeTimedOut)]);
+    assert_eq!(failures(&answer), [(0, AuthFailure::HandshakeTimedOut)]);
     assert!(is_accepted(&answer.outcome));
 }
 

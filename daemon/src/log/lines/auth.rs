@@ -1,20 +1,44 @@
 //! Lines about the auth server.
 
+use std::time::Duration;
+
 use gatepost_protocol::action::{Errno, Side};
-use gatepost_protocol::auth::AuthFailure;
-use gatepost_protocol::event::Level;
+use gatepost_protocol::auth::{AuthFailure, AuthPhase};
+use gatepost_protocol::event::{Level, LogContext, Stage};
 use gatepost_protocol::transport::{PeerFault, TlsCause};
 
-use super::{connect_level, errno_text, no_slots, quoted, socket_level};
+use super::{Place, connect_level, errno_text, in_context, no_slots, quoted, socket_level};
 use crate::log::escape;
+
+/// How long one exchange with the auth server took, or where and after how long it broke off
+/// (spec/auth-http-and-ops.md A14).
+pub(crate) fn auth_attempt(
+    time: Duration,
+    phase: Option<AuthPhase>,
+    context: &LogContext,
+    place: Place<'_>,
+) -> String {
+    let (server, seconds) = (place.auth_server, time.as_secs_f64());
+    let message = match phase {
+        None => format!("auth http server {server} took {seconds:.3} s"),
+        Some(phase) => format!("auth http server {server} failed in {} after {seconds:.3} s", phase.text()),
+    };
+    in_context(message, Some(Stage::HttpAuth), context, place)
+}
+
+/// How severe that is.
+pub(crate) fn auth_attempt_level(phase: Option<AuthPhase>) -> Level {
+    if phase.is_some() { Level::Error } else { Level::Info }
+}
 
 /// How severe a failure is.
 pub(super) fn level(failure: &AuthFailure) -> Level {
     match failure {
         AuthFailure::Connect(errno) => connect_level(*errno),
-        AuthFailure::Receive(errno) | AuthFailure::Send(errno) | AuthFailure::HandshakeBroken(errno) => {
-            socket_level(Side::Backend, *errno)
-        }
+        AuthFailure::Refused(errno)
+        | AuthFailure::Receive(errno)
+        | AuthFailure::Send(errno)
+        | AuthFailure::HandshakeBroken(errno) => socket_level(Side::Backend, *errno),
         AuthFailure::NoSlots(_) => Level::Alert,
         AuthFailure::ConnectTimedOut
         | AuthFailure::HandshakeTimedOut
@@ -46,12 +70,14 @@ pub(super) fn message(failure: &AuthFailure, server: &str) -> String {
         AuthFailure::Connect(errno) => {
             return format!("connect() to {server} failed {}", errno_text(errno.0));
         }
-        AuthFailure::Receive(errno) => return format!("recv() failed {}", errno_text(errno.0)),
+        AuthFailure::Refused(errno) | AuthFailure::Receive(errno) => {
+            return format!("recv() failed {}", errno_text(errno.0));
+        }
         AuthFailure::Send(errno) => return format!("send() failed {}", errno_text(errno.0)),
         AuthFailure::NoSlots(limit) => return no_slots(*limit),
-        AuthFailure::ConnectTimedOut => "timed out (110: Connection timed out) in connect()".into(),
-        AuthFailure::SendTimedOut => "timed out (110: Connection timed out) in send()".into(),
-        AuthFailure::TimedOut => "timed out (110: Connection timed out)".into(),
+        AuthFailure::ConnectTimedOut | AuthFailure::SendTimedOut | AuthFailure::TimedOut => {
+            "timed out (110: Connection timed out)".into()
+        }
         AuthFailure::HandshakeTimedOut => "timed out (110: Connection timed out) in SSL handshake".into(),
         AuthFailure::HandshakeBroken(Errno(errno)) => {
             format!("failed in SSL handshake {}", errno_text(*errno))

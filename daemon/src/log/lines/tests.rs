@@ -1,6 +1,7 @@
 mod auth;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use gatepost_protocol::client_certificate::VerifyFailure;
 use proptest::prelude::*;

@@ -18,7 +18,8 @@ fn lines_about_the_auth_server() {
             Level::Crit,
             "connect() to 127.0.0.1:9000 failed (2: No such file or directory)",
         ),
-        (AuthFailure::Receive(Errno(111)), Level::Error, "recv() failed (111: Connection refused)"),
+        (AuthFailure::Refused(Errno(111)), Level::Error, "recv() failed (111: Connection refused)"),
+        (AuthFailure::Receive(Errno(104)), Level::Error, "recv() failed (104: Connection reset by peer)"),
         (AuthFailure::Send(Errno(32)), Level::Error, "send() failed (32: Broken pipe)"),
         (
             AuthFailure::TimedOut,
@@ -28,12 +29,12 @@ fn lines_about_the_auth_server() {
         (
             AuthFailure::ConnectTimedOut,
             Level::Error,
-            "auth http server 127.0.0.1:9000 timed out (110: Connection timed out) in connect()",
+            "auth http server 127.0.0.1:9000 timed out (110: Connection timed out)",
         ),
         (
             AuthFailure::SendTimedOut,
             Level::Error,
-            "auth http server 127.0.0.1:9000 timed out (110: Connection timed out) in send()",
+            "auth http server 127.0.0.1:9000 timed out (110: Connection timed out)",
         ),
         (
             AuthFailure::Connect(Errno(110)),
@@ -149,11 +150,28 @@ fn lines_about_the_auth_server() {
 }
 
 #[test]
-fn how_long_the_auth_server_took() {
-    let time = Duration::from_millis(12);
-    let expected = "auth http server 127.0.0.1:9000 took 0.012 s while in http auth state";
-    assert!(auth_time(time, &context(), PLACE).starts_with(expected));
-    assert_eq!(auth_time_level(time), Level::Debug);
-    assert_eq!(auth_time_level(Duration::from_millis(999)), Level::Debug);
-    assert_eq!(auth_time_level(Duration::from_secs(1)), Level::Info);
+fn each_attempt_has_its_time_and_a_failed_one_its_phase() {
+    for (failure, severity, message) in [
+        (None, Level::Info, "took 0.012 s"),
+        (Some(AuthFailure::NoStatus), Level::Info, "took 0.012 s"),
+        (Some(AuthFailure::Refused(Errno(111))), Level::Error, "failed in connect() after 0.012 s"),
+        (Some(AuthFailure::Connect(Errno(2))), Level::Error, "failed in connect() after 0.012 s"),
+        (Some(AuthFailure::ConnectTimedOut), Level::Error, "failed in connect() after 0.012 s"),
+        (Some(AuthFailure::ClosedInHandshake), Level::Error, "failed in SSL handshake after 0.012 s"),
+        (Some(AuthFailure::Send(Errno(32))), Level::Error, "failed in send() after 0.012 s"),
+        (Some(AuthFailure::SendTimedOut), Level::Error, "failed in send() after 0.012 s"),
+        (Some(AuthFailure::Receive(Errno(104))), Level::Error, "failed in recv() after 0.012 s"),
+        (Some(AuthFailure::TimedOut), Level::Error, "failed in recv() after 0.012 s"),
+        (Some(AuthFailure::Closed), Level::Error, "failed in recv() after 0.012 s"),
+    ] {
+        let phase = failure.as_ref().and_then(AuthFailure::phase);
+        assert_eq!(auth_attempt_level(phase), severity, "{failure:?}");
+        assert_eq!(
+            auth_attempt(Duration::from_millis(12), phase, &context(), PLACE),
+            format!(
+                "auth http server 127.0.0.1:9000 {message} while in http auth state, client: 192.0.2.7, \
+                 server: 0.0.0.0:143"
+            )
+        );
+    }
 }
