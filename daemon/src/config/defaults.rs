@@ -20,7 +20,7 @@ use self::Default::{Found, Ignored, Is, Nothing, Told};
 /// The main level.
 pub(super) const MAIN: &[(&str, Default)] = &[
     ("load_module", Ignored),
-    ("user", Told("whoever started the program")),
+    ("user", Told("nobody instead of root, else whoever started the program")),
     ("daemon", Is("on")),
     ("master_process", Is("on")),
     ("metrics", Nothing),

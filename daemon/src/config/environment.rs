@@ -128,13 +128,15 @@ impl Environment for Machine {
     }
 }
 
-/// A machine in memory, for tests and fuzzers: the files and hosts it is given, and nothing else.
+/// A machine in memory, for tests and fuzzers: the files, hosts and users it is given, and nothing else but the user
+/// `mail` with id 8, whose group `mail` has id 12.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     files: BTreeMap<PathBuf, Vec<u8>>,
     hosts: BTreeMap<String, Vec<IpAddr>>,
-    /// See [`Environment::is_root`]. The only user is `mail` with id 8, its group `mail` has id 12.
+    /// See [`Environment::is_root`].
     pub is_root: bool,
+    users: Vec<Account>,
 }
 
 impl Memory {
@@ -150,6 +152,13 @@ impl Memory {
     pub fn with_host(mut self, name: &str, addresses: &[&str]) -> Self {
         let addresses = addresses.iter().filter_map(|address| address.parse().ok()).collect();
         self.hosts.insert(name.to_owned(), addresses);
+        self
+    }
+
+    /// Adds a user whose group has another name.
+    #[must_use]
+    pub fn with_user(mut self, account: Account) -> Self {
+        self.users.push(account);
         self
     }
 }
@@ -178,7 +187,8 @@ impl Environment for Memory {
     }
 
     fn user(&self, name: &str) -> Option<Account> {
-        (name == "mail").then(|| Account { name: c"mail".into(), user: 8, group: 12 })
+        let mail = Account { name: c"mail".into(), user: 8, group: 12 };
+        self.users.iter().chain([&mail]).find(|user| user.name.as_bytes() == name.as_bytes()).cloned()
     }
 
     fn group(&self, name: &str) -> Option<u32> {

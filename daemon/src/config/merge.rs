@@ -16,6 +16,7 @@ use gatepost_protocol::{imap, pop3, smtp};
 
 use self::tls::Tls;
 use super::directive::Context;
+use super::environment::Environment;
 use super::error::Error;
 use super::errors::Errors;
 use super::layer::Layer;
@@ -23,7 +24,7 @@ use super::mail::methods::{Method, mechanisms};
 use super::mail::{MailBlock, ServerBlock};
 use super::reader::Reader;
 use super::written::{Found, FoundServer};
-use super::{Affinity, Bind, Config, Listen, LogTarget, LogTo, MailServer, Main, Request};
+use super::{Account, Affinity, Bind, Config, Listen, LogTarget, LogTo, MailServer, Main, Request};
 use crate::listener::{Keepalive, Options};
 use crate::log::lines::peer_text;
 
@@ -35,6 +36,7 @@ const UNEQUAL_MASKS: &str = "the number of \"worker_processes\" is not equal to 
     \"worker_cpu_affinity\" masks, using last mask for remaining worker processes";
 const ACCEPT_MUTEX_DELAY: Duration = Duration::from_millis(500);
 const DEFAULT_CONNECTIONS: usize = 512;
+const DEFAULT_USER: &str = "nobody";
 
 /// A server that is complete but for the main level's logs, which may come later in the file.
 #[derive(Debug)]
@@ -281,6 +283,10 @@ impl Reader<'_> {
                 format!("{connections} worker_connections exceed open file resource limit: {open_files}");
             report.add(Level::Warn, message);
         }
+        let account = match main.account {
+            Some(account) => account,
+            None => default_account(environment)?,
+        };
         let workers = main.worker_processes.unwrap_or(1);
         if let Some(Affinity::Masks(masks)) = &main.worker_cpu_affinity
             && masks.len() != 1
@@ -294,7 +300,7 @@ impl Reader<'_> {
         });
         let pid: PathBuf = main.pid.unwrap_or_else(|| prefix.join(&request.pid));
         let main = Main {
-            account: main.account.flatten(),
+            account,
             pid,
             metrics: main.metrics,
             daemon: main.daemon.unwrap_or(true),
@@ -314,6 +320,18 @@ impl Reader<'_> {
         };
         Ok(Config { main, binds })
     }
+}
+
+/// Whom workers become where no `user` is written: root's must not be root.
+fn default_account(environment: &dyn Environment) -> Result<Option<Account>, Error> {
+    if !environment.is_root() {
+        return Ok(None);
+    }
+    let unknown = || {
+        let error = Error::nowhere(format!("getpwnam(\"{DEFAULT_USER}\") failed"));
+        error.with_hint(Some("\"user\" says whom the workers are to become".to_owned()))
+    };
+    environment.user(DEFAULT_USER).map(Some).ok_or_else(unknown)
 }
 
 fn listens(merged: Vec<Merged>, main_log: &[LogTarget]) -> Vec<(Listen, Options)> {

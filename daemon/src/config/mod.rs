@@ -70,7 +70,7 @@ pub struct Config {
 /// What concerns the processes.
 #[derive(Clone, Debug)]
 pub struct Main {
-    /// `user`: whom workers become. `None` unless this process is root.
+    /// `user`, else `nobody`: whom workers become. `None` unless this process is root.
     pub account: Option<Account>,
     /// `pid`, absolute.
     pub pid: PathBuf,

@@ -108,7 +108,7 @@ on_both! {
              server {{ listen {}; protocol pop3; }}",
             host.port(1), path.display(), host.port(1000), host.port(1001)
         );
-        let proxy = Proxy::start_with(program, folder, "worker_processes 1;", &mail, &[host.port(1000), host.port(1001)]);
+        let proxy = Proxy::start_with(program, folder, "user root; worker_processes 1;", &mail, &[host.port(1000), host.port(1001)]);
         let log = |name: &str| fs::read_to_string(proxy.path().join(name)).unwrap();
         let connected = |port| format!("connected to {}\n", host.port(port));
         await_that("lines in all logs", || {
@@ -134,7 +134,7 @@ on_both! {
             "auth_http {}; error_log syslog:server=unix:{} info; server {{ listen {}; protocol pop3; }}",
             host.port(1), path.display(), host.port(1000)
         );
-        let proxy = Proxy::start_with(program, folder, "worker_processes 1;", &mail, &[host.port(1000)]);
+        let proxy = Proxy::start_with(program, folder, "user root; worker_processes 1;", &mail, &[host.port(1000)]);
         for _ in 0..3 {
             Client::connect(host.port(1000)).expect("+OK POP3 ready");
         }

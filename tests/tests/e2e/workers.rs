@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use gatepost_protocol::config::Protocol;
 use gatepost_tests::{AuthAnswer, Client, Loopback, PATIENCE, Proxy, await_that, on_both};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, Uid, User};
 
 use crate::setup::{Plan, Setup};
 
@@ -45,6 +45,17 @@ fn admitted(setup: &Setup) -> Client {
 }
 
 on_both! {
+    fn workers_do_not_remain_root(program: Program) {
+        assert!(Uid::effective().is_root(), "only root can become somebody else");
+        let nobody = User::from_name("nobody").unwrap().expect("a user nobody");
+        let proxy = start(program, "worker_processes 2;");
+        let four_times = |id: u32| [id; 4].map(|id| id.to_string()).join("\t");
+        let expected = [four_times(nobody.uid.as_raw()), four_times(nobody.gid.as_raw()), nobody.gid.to_string()];
+        for worker in proxy.await_workers(2) {
+            await_that("a worker of nobody", || ["Uid", "Gid", "Groups"].map(|field| status(worker, field)) == expected);
+        }
+    }
+
     fn processors_priority_and_limits_are_as_configured(program: Program) {
         let proxy = start(
             program,

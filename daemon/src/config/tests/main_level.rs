@@ -228,3 +228,20 @@ fn only_root_becomes_somebody_else() {
     assert_eq!(account("mail joe"), Err("getgrnam(\"joe\") failed in /nginx.conf:1".into()));
     assert_eq!(account("mail; user mail"), Err("\"user\" directive is duplicate in /nginx.conf:1".into()));
 }
+
+#[test]
+fn workers_of_root_are_nobody_unless_it_is_written() {
+    let mut root = machine();
+    root.is_root = true;
+    let account = |machine: &Memory, text: &str| {
+        let outcome = read_on(machine.clone(), &format!("{text} events {{ }}"));
+        outcome.config.map(|config| config.main.account).map_err(|error| error.to_string())
+    };
+    assert_eq!(account(&root, ""), Err("getpwnam(\"nobody\") failed".into()));
+    assert!(account(&root, "user mail;").is_ok());
+    let nobody = Account { name: c"nobody".into(), user: 65534, group: 65533 };
+    root = root.with_user(nobody.clone());
+    assert_eq!(account(&root, ""), Ok(Some(nobody)));
+    root.is_root = false;
+    assert_eq!(account(&root, ""), Ok(None));
+}

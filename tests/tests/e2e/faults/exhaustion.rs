@@ -47,7 +47,7 @@ on_both! {
     /// A worker that gets no memory ends, alone, and is replaced.
     fn memory_runs_out(program: Program) {
         let _turn = alone();
-        let front = Front::start(program, "worker_processes 1;", "", Behaviour::default());
+        let front = Front::start(program, "user root; worker_processes 1;", "", Behaviour::default());
         let worker = front.proxy.await_workers(1)[0];
         front.log_in().say("STAT", "echo STAT");
         let limit = (memory_kib(worker, "VmSize") + 512) * 1024;
