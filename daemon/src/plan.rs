@@ -120,7 +120,10 @@ impl Logs {
             return Ok(instead.clone());
         }
         match to {
-            LogTo::Stderr => Ok(Target::Stderr),
+            LogTo::Stderr => {
+                self.files.add_stderr();
+                Ok(Target::Stderr)
+            }
             LogTo::File(path) => {
                 let failed = |error| format!("open() \"{}\" failed {}", path.display(), error_text(&error));
                 self.files.open(path).map(Target::File).map_err(failed)

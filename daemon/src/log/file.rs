@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use nix::libc;
+use nix::unistd::dup2_stderr;
 
 /// One open log file.
 #[derive(Debug)]
@@ -27,19 +28,39 @@ impl LogFile {
 
 /// All log files of one configuration, in the order they were named. Equal paths share one file.
 #[derive(Debug, Default)]
-pub(crate) struct LogFiles(Vec<Rc<LogFile>>);
+pub(crate) struct LogFiles {
+    files: Vec<Rc<LogFile>>,
+    /// Whether standard error is a log, too.
+    has_stderr: bool,
+}
 
 impl LogFiles {
+    /// Takes note that lines also go to standard error.
+    pub(crate) fn add_stderr(&mut self) {
+        self.has_stderr = true;
+    }
+
+    /// Makes standard error the first of the files, for what is said past all logs, unless it is a log itself.
+    ///
+    /// # Errors
+    /// `dup2`'s.
+    pub(crate) fn redirect_stderr(&self) -> io::Result<()> {
+        match self.files.first() {
+            Some(first) if !self.has_stderr => Ok(dup2_stderr(&*first.file.borrow())?),
+            _ => Ok(()),
+        }
+    }
+
     /// Opens the file, or finds it open.
     ///
     /// # Errors
     /// `open`'s.
     pub(crate) fn open(&mut self, path: &Path) -> io::Result<Rc<LogFile>> {
-        if let Some(file) = self.0.iter().find(|file| file.path == path) {
+        if let Some(file) = self.files.iter().find(|file| file.path == path) {
             return Ok(Rc::clone(file));
         }
         let file = Rc::new(LogFile { path: path.to_owned(), file: RefCell::new(open(path)?) });
-        self.0.push(Rc::clone(&file));
+        self.files.push(Rc::clone(&file));
         Ok(file)
     }
 
@@ -52,7 +73,7 @@ impl LogFiles {
             }
             Err(error) => Some((file.path.clone(), error)),
         };
-        self.0.iter().filter_map(reopen).collect()
+        self.files.iter().filter_map(reopen).collect()
     }
 
     /// Copies of the descriptors, in order, for a process that may not open the paths itself.
@@ -60,12 +81,12 @@ impl LogFiles {
     /// # Errors
     /// `dup`'s.
     pub(crate) fn descriptors(&self) -> io::Result<Vec<OwnedFd>> {
-        self.0.iter().map(|file| Ok(file.file.borrow().try_clone()?.into())).collect()
+        self.files.iter().map(|file| Ok(file.file.borrow().try_clone()?.into())).collect()
     }
 
     /// Takes over what [`descriptors`](Self::descriptors) of the same configuration gave elsewhere.
     pub(crate) fn replace(&self, descriptors: impl IntoIterator<Item = OwnedFd>) {
-        for (file, descriptor) in self.0.iter().zip(descriptors) {
+        for (file, descriptor) in self.files.iter().zip(descriptors) {
             *file.file.borrow_mut() = descriptor.into();
         }
     }

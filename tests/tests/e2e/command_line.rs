@@ -71,6 +71,21 @@ on_both! {
         assert!(text.contains("[error] open() \"") && text.contains("is it running?"), "{text}");
     }
 
+    fn standard_error_stays_where_it_is_a_log(program: Program) {
+        let (folder, listen) = configured("gatepost.pid");
+        let path = folder.path().join("stderr");
+        let mut start = command(program, &folder, &["-g", "error_log stderr info;"]);
+        assert!(start.stderr(fs::File::create(&path).unwrap()).status().unwrap().success());
+        let _stop = Stop(program, &folder);
+        await_that("a pid file", || folder.path().join("gatepost.pid").exists());
+        drop(TcpStream::connect(listen).unwrap());
+        let connected = format!("connected to {listen}\n");
+        await_that("a line on both", || {
+            fs::read_to_string(&path).unwrap().contains(&connected) && log(&folder).contains(&connected)
+        });
+        assert_eq!(log(&folder).matches(&connected).count(), 1, "{}", log(&folder));
+    }
+
     fn a_start_in_vain_is_told_on_the_terminal(program: Program) {
         let (folder, listen) = configured("no/such/folder/gatepost.pid");
         let text = failed(command(program, &folder, &[]));
