@@ -134,7 +134,7 @@ pub(crate) fn run(program: Program<'_>, plan: Plan, mut inherited: Inherited) ->
     };
     let supervisor = Supervisor::from_environment();
     sys::claim_title();
-    let workers = Workers::new(&program, metrics, plan.is_daemon || upgrade.has_predecessor());
+    let workers = Workers::new(&program, metrics, &plan, &upgrade);
     let stage = Stage::Serving;
     let master = Master { plan, program, sockets, workers, pid_file, signals, upgrade, supervisor, stage };
     // Those that were open already may have been made in another way.

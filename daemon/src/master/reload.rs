@@ -2,7 +2,7 @@
 
 use gatepost_protocol::event::Level;
 
-use super::{Master, Stage, background, report_removal};
+use super::{Master, Stage, report_removal};
 use crate::log::lines::error_text;
 use crate::pid::PidFile;
 use crate::plan::Plan;
@@ -46,6 +46,7 @@ impl Master<'_> {
         // Before the fork: a worker that inherited one would keep its address open.
         drop(gone);
         self.plan = plan;
+        self.redirect_stderr();
         self.renew_workers();
         Ok(())
     }
@@ -83,12 +84,16 @@ impl Master<'_> {
             let message = format!("open() \"{}\" failed {}", path.display(), error_text(&error));
             self.plan.log.note(Level::Emerg, &message);
         }
-        // Standard error of a daemon is the first of them.
-        if self.plan.is_daemon
-            && let Err(message) = background::redirect(&self.plan)
-        {
-            self.plan.log.note(Level::Alert, &message);
-        }
+        self.redirect_stderr();
         self.workers.pass_logs(&self.plan);
+    }
+
+    /// After the log files have changed.
+    fn redirect_stderr(&self) {
+        if self.workers.stderr_follows_log()
+            && let Err(error) = self.plan.log_files.redirect_stderr()
+        {
+            self.plan.log.note(Level::Alert, &format!("dup2() failed {}", error_text(&error)));
+        }
     }
 }

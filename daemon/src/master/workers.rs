@@ -14,7 +14,7 @@ use nix::unistd::{ForkResult, Pid};
 
 use super::ended::{Ended, FATAL};
 use super::sockets::Sockets;
-use super::{Alone, Post, Program, Start, place};
+use super::{Alone, Post, Program, Start, Upgrade, place};
 use crate::channel;
 use crate::drive;
 use crate::log::Log;
@@ -36,6 +36,8 @@ pub(super) struct Workers {
     metrics: Metrics,
     /// Whether there is no terminal.
     is_daemon: bool,
+    /// Whether standard error was led to the first log file at the start, and follows it.
+    stderr_follows_log: bool,
     generation: u64,
     processes: Vec<Process>,
     /// When to replace workers that died, and their numbers.
@@ -64,13 +66,26 @@ struct Process {
 }
 
 impl Workers {
-    pub(super) fn new(program: &Program<'_>, metrics: Metrics, is_daemon: bool) -> Self {
+    pub(super) fn new(program: &Program<'_>, metrics: Metrics, plan: &Plan, upgrade: &Upgrade) -> Self {
         let Program { start, shown_name: name, .. } = *program;
-        Self { start, name, metrics, is_daemon, generation: 0, processes: Vec::new(), respawns: Vec::new() }
+        Self {
+            start,
+            name,
+            metrics,
+            is_daemon: plan.is_daemon || upgrade.has_predecessor(),
+            stderr_follows_log: plan.is_daemon,
+            generation: 0,
+            processes: Vec::new(),
+            respawns: Vec::new(),
+        }
     }
 
     pub(super) fn is_daemon(&self) -> bool {
         self.is_daemon
+    }
+
+    pub(super) fn stderr_follows_log(&self) -> bool {
+        self.stderr_follows_log
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -175,6 +190,7 @@ impl Workers {
             channel,
             alone,
             is_daemon: self.is_daemon,
+            stderr_follows_log: self.stderr_follows_log,
         }
     }
 

@@ -46,6 +46,8 @@ pub struct Assignment {
     pub(crate) alone: Option<Rc<RefCell<Alone>>>,
     /// Whether there is no terminal that sends SIGWINCH on its own account.
     pub(crate) is_daemon: bool,
+    /// Whether standard error goes where the first log file goes.
+    pub(crate) stderr_follows_log: bool,
 }
 
 /// What the worker itself waits for, beside its sessions.
@@ -61,6 +63,7 @@ struct Standing {
     is_alone: bool,
     /// A terminal sends SIGWINCH whenever its window changes.
     is_daemon: bool,
+    stderr_follows_log: bool,
 }
 
 /// What a signal asks of the worker as a whole.
@@ -86,7 +89,8 @@ impl Assignment {
         let worker = Worker::new(runtime, slots, log, Rc::clone(&self.debug_connections), self.metrics);
         worker.runtime.spawn(Rc::clone(&worker.deadlines).run(Rc::clone(&worker)));
         let notices = Rc::<RefCell<VecDeque<Notice>>>::default();
-        let standing = Standing { is_alone: self.channel.is_none(), is_daemon: self.is_daemon };
+        let Self { is_daemon, stderr_follows_log, .. } = self;
+        let standing = Standing { is_alone: self.channel.is_none(), is_daemon, stderr_follows_log };
         let mut watching: Vec<Task> = vec![signal_task(&worker, &notices)?];
         if let Some(channel) = self.channel {
             watching.push(channel_task(&worker, &notices, channel)?);
@@ -113,12 +117,14 @@ impl Assignment {
                                 accept_tasks(&worker, post.listening, post.metrics, self.accept_pause)?;
                             log_files = post.log_files;
                             worker.log.replace(post.log);
+                            worker.redirect_stderr(&log_files, standing);
                         }
                     }
                 },
                 Some(Notice::LogFiles(files)) => {
                     worker.note("reopening logs");
                     log_files.replace(files);
+                    worker.redirect_stderr(&log_files, standing);
                 }
                 None => break,
             }
@@ -132,7 +138,7 @@ impl Assignment {
 impl<R: System> Worker<R> {
     /// Reacts to a signal.
     fn obey(&self, received: Received, log_files: &LogFiles, standing: Standing) -> Reaction {
-        let Standing { is_alone, is_daemon } = standing;
+        let Standing { is_alone, is_daemon, .. } = standing;
         let is_to_go = received.order == Order::Idle && is_daemon && !is_alone;
         match if is_to_go { Order::Drain } else { received.order } {
             Order::Drain if is_alone => {
@@ -154,6 +160,7 @@ impl<R: System> Worker<R> {
                     let message = format!("open() \"{}\" failed {}", path.display(), error_text(&error));
                     self.tell(Level::Emerg, None, &message);
                 }
+                self.redirect_stderr(log_files, standing);
                 Reaction::Nothing
             }
             Order::Reload if is_alone => {
@@ -178,6 +185,15 @@ impl<R: System> Worker<R> {
                 worker.sleep(limit).await;
                 worker.sessions.enter(Phase::Expired);
             });
+        }
+    }
+
+    /// After the files have changed.
+    fn redirect_stderr(&self, log_files: &LogFiles, standing: Standing) {
+        if standing.stderr_follows_log
+            && let Err(error) = log_files.redirect_stderr()
+        {
+            self.tell(Level::Alert, None, &format!("dup2() failed {}", error_text(&error)));
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use gatepost_tests::daemon::exists;
+use gatepost_tests::daemon::{children, exists};
 use gatepost_tests::real::run;
 use gatepost_tests::{Certificate, Loopback, Program, Proxy, await_that, on_both};
 use nix::unistd::Pid;
@@ -84,6 +85,34 @@ on_both! {
             fs::read_to_string(&path).unwrap().contains(&connected) && log(&folder).contains(&connected)
         });
         assert_eq!(log(&folder).matches(&connected).count(), 1, "{}", log(&folder));
+    }
+
+    fn standard_error_of_a_daemon_follows_its_log(program: Program) {
+        for mode in ["master_process on;", "master_process off;"] {
+            let (folder, _) = configured("gatepost.pid");
+            let [pid_file, log, other, conf] =
+                ["gatepost.pid", "error.log", "other.log", "gatepost.conf"].map(|name| folder.path().join(name));
+            run(&mut command(program, &folder, &["-g", mode]));
+            let _stop = Stop(program, &folder);
+            await_that("a pid file", || fs::read_to_string(&pid_file).is_ok_and(|text| text.ends_with('\n')));
+            let pid = Pid::from_raw(fs::read_to_string(&pid_file).unwrap().trim().parse().unwrap());
+            let is_master = mode == "master_process on;";
+            let leads_to = |path: &Path| {
+                let mut all = children(pid);
+                let is_complete = !is_master || all.len() == 1;
+                all.push(pid);
+                // One that ends meanwhile leads nowhere.
+                let leads = |pid| fs::read_link(format!("/proc/{pid}/fd/2")).is_ok_and(|target| target == path);
+                is_complete && all.into_iter().all(leads)
+            };
+            await_that("the log on standard error", || leads_to(&log));
+            fs::rename(&log, folder.path().join("error.log.1")).unwrap();
+            run(&mut command(program, &folder, &["-s", "reopen"]));
+            await_that("the new log on standard error", || leads_to(&log));
+            fs::write(&conf, fs::read_to_string(&conf).unwrap().replace("error.log", "other.log")).unwrap();
+            run(&mut command(program, &folder, &["-s", "reload"]));
+            await_that("the other log on standard error", || leads_to(&other));
+        }
     }
 
     fn a_start_in_vain_is_told_on_the_terminal(program: Program) {

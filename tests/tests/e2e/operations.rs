@@ -192,6 +192,22 @@ on_both! {
         });
     }
 
+    fn a_reload_makes_no_daemon(program: Program) {
+        let setup = Plan::new(Protocol::Imap).start(program);
+        let file = setup.proxy.path().join("gatepost.conf");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replace("daemon off;", "daemon on;")).unwrap();
+        setup.proxy.signal(Signal::SIGHUP);
+        setup.proxy.await_log("exited with code 0");
+        setup.proxy.signal(Signal::SIGUSR1);
+        // The worker's line comes last.
+        setup.proxy.await_log_count("reopening logs\n", 3);
+        for pid in [setup.proxy.pid(), setup.proxy.await_workers(1)[0]] {
+            let target = fs::read_link(format!("/proc/{pid}/fd/2")).unwrap();
+            assert_eq!(target, setup.proxy.path().join("stderr"));
+        }
+    }
+
     fn several_workers_share_the_listener(program: Program) {
         let host = gatepost_tests::Loopback::new();
         let mail = format!("auth_http {}; server {{ listen {}; protocol pop3; }}", host.port(1), host.port(1000));
