@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 /// How long an address that failed is tried last; nginx's `fail_timeout` of servers in a group.
 const PENALTY: Duration = Duration::from_secs(10);
 
+/// How long an address may be silent before a client that leaves meanwhile is its fault.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The addresses of one auth server, by index, with what is remembered of their failures.
 #[derive(Debug)]
 pub struct Servers {
@@ -31,6 +34,14 @@ impl Servers {
     /// The address at `index` could not be reached, or did not answer.
     pub fn on_failure(&mut self, index: usize, now: Instant) {
         self.failed[index] = Some(now);
+    }
+
+    /// Nobody waits any more for the address at `index`, which had not sent a byte since it was `asked`. Clients that
+    /// give up before `auth_http_timeout` would else find a dead address first for ever.
+    pub fn on_given_up(&mut self, index: usize, asked: Instant, now: Instant) {
+        if now.saturating_duration_since(asked) >= PATIENCE {
+            self.on_failure(index, now);
+        }
     }
 
     /// The address at `index` has answered.
@@ -72,6 +83,16 @@ mod tests {
         assert_eq!(servers.order(after(12)), [1, 2, 0]);
         servers.on_answer(0);
         assert_eq!(servers.order(after(12)), [0, 1, 2]);
+    }
+
+    #[test]
+    fn who_keeps_a_client_waiting_until_it_leaves_has_failed() {
+        let (mut servers, start) = (Servers::new(2), start());
+        let after = |millis| start + Duration::from_millis(millis);
+        servers.on_given_up(0, start, after(4_999));
+        assert_eq!(servers.order(after(5_000)), [0, 1]);
+        servers.on_given_up(0, start, after(5_000));
+        assert_eq!(servers.order(after(5_000)), [1, 0]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod connection;
 mod pool;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::mem;
 use std::rc::Rc;
@@ -92,18 +92,24 @@ pub(crate) async fn ask<R: Runtime>(
     let mut passed_over = Vec::new();
     let mut candidates = order.len();
     for address in order {
-        let question = Question { worker, server, address, request, until, candidates };
+        let asked = worker.runtime.now();
+        let is_settled = Cell::new(false);
+        let question = Question { worker, server, address, request, until, candidates, asked, is_settled };
         let conversation = question.put().await;
+        question.is_settled.set(true);
         let now = worker.runtime.now();
         let (outcome, is_lost) = match conversation {
             Conversation::Over(outcome) => (outcome, false),
             Conversation::Lost(failure) => (Err(failure), true),
         };
-        let is_silent = matches!(outcome, Err(AuthFailure::SendTimedOut | AuthFailure::TimedOut));
-        if is_lost || is_silent {
-            server.health.borrow_mut().on_failure(address, now);
-        } else {
-            server.health.borrow_mut().on_answer(address);
+        match outcome {
+            // It was not asked.
+            Err(AuthFailure::NoSlots(_)) => {}
+            Err(AuthFailure::SendTimedOut | AuthFailure::TimedOut) => {
+                server.health.borrow_mut().on_failure(address, now);
+            }
+            _ if is_lost => server.health.borrow_mut().on_failure(address, now),
+            _ => server.health.borrow_mut().on_answer(address),
         }
         candidates -= 1;
         let time = now.saturating_duration_since(mem::replace(&mut start, now));
@@ -126,6 +132,18 @@ struct Question<'a, R: Runtime> {
     until: Option<Instant>,
     /// Addresses not tried yet, this one included.
     candidates: usize,
+    asked: Instant,
+    /// A byte has come back, or the outcome is known.
+    is_settled: Cell<bool>,
+}
+
+impl<R: Runtime> Drop for Question<'_, R> {
+    fn drop(&mut self) {
+        if !self.is_settled.get() {
+            let now = self.worker.runtime.now();
+            self.server.health.borrow_mut().on_given_up(self.address, self.asked, now);
+        }
+    }
 }
 
 enum Conversation {
@@ -210,32 +228,34 @@ impl<R: Runtime> Question<'_, R> {
     ) -> Result<AuthReply, AuthFailure> {
         let sent = self.worker.until(self.until, connection.send(exchange.request())).await;
         sent.unwrap_or(Err(AuthFailure::SendTimedOut))?;
-        let received = self.worker.until(self.until, receive(connection, exchange)).await;
+        let received = self.worker.until(self.until, self.receive(connection, exchange)).await;
         received.unwrap_or(Err(AuthFailure::TimedOut))
     }
-}
 
-async fn receive<S: Stream>(
-    connection: &mut Connection<S>,
-    exchange: &mut Exchange,
-) -> Result<AuthReply, AuthFailure> {
-    poll_fn(|cx| {
-        loop {
-            let mut answer = None;
-            let received = ready!(connection.poll_receive(cx, &mut |bytes| {
-                let outcome = exchange.handle_input(bytes);
-                answer = answer.take().or(outcome);
-            }));
-            // One that is complete is good, whatever became of the connection behind it.
-            if let Some(answer) = answer {
-                return Poll::Ready(answer);
+    async fn receive(
+        &self,
+        connection: &mut Connection<R::Stream>,
+        exchange: &mut Exchange,
+    ) -> Result<AuthReply, AuthFailure> {
+        poll_fn(|cx| {
+            loop {
+                let mut answer = None;
+                let received = ready!(connection.poll_receive(cx, &mut |bytes| {
+                    self.is_settled.set(true);
+                    let outcome = exchange.handle_input(bytes);
+                    answer = answer.take().or(outcome);
+                }));
+                // One that is complete is good, whatever became of the connection behind it.
+                if let Some(answer) = answer {
+                    return Poll::Ready(answer);
+                }
+                if received? == Received::End {
+                    return Poll::Ready(Err(exchange.handle_eof()));
+                }
             }
-            if received? == Received::End {
-                return Poll::Ready(Err(exchange.handle_eof()));
-            }
-        }
-    })
-    .await
+        })
+        .await
+    }
 }
 
 /// Reads what is left of a response, so that its connection can carry the next question.

@@ -337,6 +337,42 @@ fn a_server_that_thinks_is_not_asked_twice() {
 }
 
 #[test]
+fn a_silent_server_that_nobody_waits_for_any_more_is_tried_last() {
+    let leave_after = |seconds, beginning: &[u8]| {
+        let bench = Bench::with_addresses(2);
+        let server = bench.server();
+        if !beginning.is_empty() {
+            server.bring(beginning);
+        }
+        let mut answer = bench.ask();
+        assert!(poll(&mut answer).is_pending());
+        bench.fake.advance(Duration::from_secs(seconds));
+        drop(answer);
+        bench.server().bring(ACCEPTED);
+        bench.answer_now().address
+    };
+    assert_eq!(leave_after(4, b""), 0, "who is impatient says nothing of the server");
+    assert_eq!(leave_after(5, b""), 1);
+    assert_eq!(leave_after(5, b"HTTP/1.0 "), 0, "it is slow, but there");
+}
+
+#[test]
+fn want_of_a_slot_says_nothing_of_the_server() {
+    let bench = Bench::with_addresses(2);
+    bench.failing(111);
+    bench.server().bring(ACCEPTED);
+    assert_eq!(bench.answer_now().address, 1);
+    let slots: Vec<_> = std::iter::from_fn(|| bench.worker.slots.take().ok()).collect();
+    for address in [1, 1] {
+        let answer = bench.answer_now();
+        assert_eq!((answer.address, answer.outcome), (address, Err(AuthFailure::NoSlots(10))));
+    }
+    drop(slots);
+    bench.server().bring(ACCEPTED);
+    assert_eq!(bench.answer_now().address, 1);
+}
+
+#[test]
 fn an_answer_that_breaks_off_is_not_asked_for_elsewhere() {
     let bench = Bench::with_addresses(2);
     let server = bench.server();
