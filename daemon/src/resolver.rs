@@ -14,7 +14,7 @@ use crate::deadline::Deadline;
 use crate::inlet::Inlet;
 use crate::runtime::{Peer, Runtime, Stream};
 use crate::slots::Slot;
-use crate::worker::Worker;
+use crate::worker::{Worker, yield_now};
 
 /// Bytes of the largest datagram that a name server sends without being asked for more.
 const READ_SIZE: usize = 4096;
@@ -68,12 +68,24 @@ async fn run<R: Runtime, G: Goal>(
 ) -> G::Outcome {
     let mut conversation = None;
     let mut deadline = Deadline::new(&worker.deadlines);
+    // The deadline before which something was read that was no answer yet.
+    let mut read_in_vain = None;
     loop {
         match lookup.poll() {
             Next::Done(outcome) => return outcome,
             Next::Ask(query) => {
                 // Without a socket there is no answer, and the deadline moves on to the next server.
                 conversation = Conversation::open(worker, &resolver.servers, query).ok();
+                read_in_vain = None;
+            }
+            Next::Wait(until) if read_in_vain == Some(until) => {
+                // Whoever floods the socket holds up neither other sessions nor the deadline.
+                yield_now().await;
+                read_in_vain = None;
+                let now = worker.runtime.now();
+                if now >= until {
+                    lookup.handle_deadline(&mut resolver.memory.borrow_mut(), now);
+                }
             }
             Next::Wait(until) => {
                 let mut buffer = [0; READ_SIZE];
@@ -94,7 +106,10 @@ async fn run<R: Runtime, G: Goal>(
                         conversation = None;
                         lookup.handle_failure(memory, now);
                     }
-                    Heard::Read(Ok(count)) => lookup.handle_input(&buffer[..count], memory, now),
+                    Heard::Read(Ok(count)) => {
+                        lookup.handle_input(&buffer[..count], memory, now);
+                        read_in_vain = Some(until);
+                    }
                     Heard::Deadline(now) => lookup.handle_deadline(memory, now),
                 }
             }
@@ -237,5 +252,26 @@ mod tests {
         };
         assert_eq!(outcome, Err(LookupFailure::Address(DnsError::TimedOut)));
         assert_eq!(steps, 30);
+    }
+
+    #[test]
+    fn a_flood_of_what_is_no_answer_holds_up_nobody() {
+        let fake = Fake::new();
+        let worker = fake::worker(&fake, &Log::default());
+        let inlet = inlet();
+        let flooding = name_server(&fake);
+        flooding.0.borrow_mut().flood = Some(b"no answer".to_vec());
+        let mut lookup = pin!(client_name(&worker, &inlet, "192.0.2.7".parse().expect("an address")));
+        let mut cx = Context::from_waker(Waker::noop());
+        for reads in 1..=10 {
+            assert!(lookup.as_mut().poll(&mut cx).is_pending());
+            assert_eq!(flooding.0.borrow().reads, reads, "others have their turn after each");
+        }
+        let mut seconds = 0;
+        while lookup.as_mut().poll(&mut cx).is_pending() {
+            fake.advance(Duration::from_secs(1));
+            seconds += 1;
+            assert!(seconds < 100, "the lookup must end");
+        }
     }
 }

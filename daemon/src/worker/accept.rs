@@ -1,11 +1,8 @@
 //! Accepting clients.
 
-use std::future::poll_fn;
 use std::io;
-use std::mem;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::{Duration, UNIX_EPOCH};
 
 use gatepost_protocol::address::{ClientAddr, Origin};
@@ -13,7 +10,7 @@ use gatepost_protocol::event::Level;
 use nix::libc;
 use socket2::{SockAddr, SockRef};
 
-use super::Worker;
+use super::{Worker, yield_now};
 use crate::drive;
 use crate::inlet::{Inlet, Inlets};
 use crate::log::lines::{error_text, no_slots};
@@ -52,19 +49,6 @@ pub(super) async fn run<R: System>(
             }
         }
     }
-}
-
-/// Lets every other task that is ready run first.
-async fn yield_now() {
-    let mut has_yielded = false;
-    poll_fn(|cx| {
-        if mem::replace(&mut has_yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Starts the session of one accepted client.

@@ -7,6 +7,7 @@ mod service;
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -124,4 +125,17 @@ impl<R: Runtime> Worker<R> {
         })
         .await
     }
+}
+
+/// Lets every other task that is ready run first.
+pub(crate) async fn yield_now() {
+    let mut has_yielded = false;
+    poll_fn(|cx| {
+        if mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
