@@ -70,13 +70,15 @@ impl Syslog {
         let message = self.message(at, level, line);
         let was_open = self.socket.borrow().is_some();
         let mut outcome = self.try_send(message.as_bytes());
-        if outcome.is_err() && was_open && matches!(self.server, Peer::Unix(_)) {
-            // A server that was restarted has another socket. By UDP the failure is that of an earlier line.
-            *self.socket.borrow_mut() = None;
-            outcome = self.try_send(message.as_bytes());
+        if outcome.is_err() && was_open {
+            let again = self.try_send(message.as_bytes());
+            // A unix server that was restarted has another socket. By UDP the failure is that of an earlier line, and
+            // this one has its own chance.
+            if again.is_err() || matches!(self.server, Peer::Unix(_)) {
+                outcome = again;
+            }
         }
         if let Err((call, error)) = outcome {
-            *self.socket.borrow_mut() = None;
             let is_over = |last: SystemTime| at.duration_since(last).is_ok_and(|passed| passed >= OUTAGE_END);
             if self.lost.replace(Some(at)).is_none_or(is_over) {
                 self.tell(at, call, &error);
@@ -101,7 +103,7 @@ impl Syslog {
         !self.is_busy.get()
     }
 
-    /// The error comes with the call that failed.
+    /// The error comes with the call that failed, and with the end of the socket.
     fn try_send(&self, message: &[u8]) -> Result<(), (&'static str, io::Error)> {
         let mut slot = self.socket.borrow_mut();
         let socket = match &mut *slot {
@@ -113,7 +115,10 @@ impl Syslog {
             Socket::Unix(socket) => socket.send(message),
         }
         .map(drop)
-        .map_err(|error| ("send()", error))
+        .map_err(|error| {
+            *slot = None;
+            ("send()", error)
+        })
     }
 
     /// `<PRI>Mon DD HH:MM:SS HOSTNAME TAG: LINE`
@@ -245,6 +250,22 @@ mod tests {
         let told =
             format!("send() failed (111: Connection refused) while logging to syslog, server: {server}");
         assert_eq!(lines(), [told]);
+    }
+
+    #[test]
+    fn a_server_that_is_back_gets_the_first_line_by_udp() {
+        let socket = UdpSocket::bind("127.0.0.47:0").expect("a socket");
+        let server = socket.local_addr().expect("an address");
+        drop(socket);
+        let (_folder, _syslog, log, lines) = bench(Peer::Inet(server));
+        log.write(second(0), Level::Info, None, "lost");
+        let socket = UdpSocket::bind(server).expect("the address again");
+        socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        log.write(second(1), Level::Info, None, "first");
+        let mut buffer = [0; 200];
+        let count = socket.recv(&mut buffer).expect("a datagram");
+        assert!(buffer[..count].ends_with(b"first"));
+        assert_eq!(lines().len(), 1, "one is lost, and that is told");
     }
 
     #[test]
