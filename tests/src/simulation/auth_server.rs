@@ -6,14 +6,20 @@ use std::time::Duration;
 use gatepost_protocol::config::{Protocol, ProxySsl};
 
 use super::ledger::Record;
-use super::peer::{Conn, Gone};
+use super::peer::{Conn, Farewell, Gone};
 use super::script::{self, Absence, AuthPlan, Mechanism, Nonsense, Script};
+use super::secured::Secured;
 
 /// Bytes of a request at most.
 const LONGEST_REQUEST: usize = 16_384;
 
-/// Serves one connection to one of the addresses until it ends.
-pub(super) async fn serve(conn: Conn, address: usize) {
+/// Serves one connection to one of the addresses until it ends, under TLS if that is how it is asked.
+pub(super) async fn serve(conn: Conn, address: usize, tls: Option<Secured>) {
+    if let Some(tls) = tls
+        && secure(&conn, address, tls).await.is_err()
+    {
+        return;
+    }
     while let Some(request) = Request::read(&conn).await {
         let Some(session) = request.value("Client-IP").and_then(|address| conn.world.session_at(address))
         else {
@@ -25,6 +31,35 @@ pub(super) async fn serve(conn: Conn, address: usize) {
         let keeps = request.value("Connection") == Some("keep-alive");
         if !matches!(answer(&conn, session, address, keeps).await, Ok(true)) {
             return;
+        }
+    }
+}
+
+/// Shakes hands. Whoever is away may be so already then.
+async fn secure(conn: &Conn, address: usize, tls: Secured) -> Result<(), Gone> {
+    let Some(session) = conn.world.executor.owner() else { return Err(Gone::Ended) };
+    let absence = conn.world.present_absence(session, address);
+    match absence.filter(|_| conn.world.chance.borrow_mut().bool()) {
+        Some(Absence::Silent) => Err(conn.read_to_end().await),
+        Some(Absence::Resets) => {
+            conn.reset();
+            Err(Gone::Reset)
+        }
+        Some(Absence::ClosesInHead) => {
+            // Perhaps it only speaks in clear.
+            if conn.world.chance.borrow_mut().bool() {
+                conn.write(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?;
+            }
+            Err(Gone::Ended)
+        }
+        Some(Absence::StopsInHead) => {
+            conn.secure(Secured::backend(session), Farewell::Proper).await?;
+            conn.world.complain("an auth server that shows another's certificate is trusted");
+            Err(Gone::Ended)
+        }
+        Some(Absence::NeverConnects | Absence::FailsAtOnce | Absence::FailsLater) | None => {
+            let is_proper = conn.world.chance.borrow_mut().bool();
+            conn.secure(tls, if is_proper { Farewell::Proper } else { Farewell::EndAlone }).await
         }
     }
 }

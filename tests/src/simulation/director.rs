@@ -204,7 +204,10 @@ fn configuration() -> String {
                 Server::Plain => String::new(),
                 Server::Kept => "auth_http_keepalive on; proxy_pass_error_message on;".to_owned(),
                 Server::Open => format!("resolver {NAME_SERVER};"),
-                Server::Secured => "starttls on;".to_owned(),
+                Server::Secured => format!(
+                    "starttls on; auth_http https://{}/auth; auth_http_ssl_session_reuse off;",
+                    AUTH_SERVERS[0]
+                ),
                 Server::Implicit => String::new(),
             };
             let ssl = if server == Server::Implicit { "ssl" } else { "" };
@@ -229,6 +232,7 @@ fn configuration() -> String {
                  server_name mx.example; imap_client_buffer 4k; proxy_buffer 4k;
                  ssl_certificate /certificate.pem; ssl_certificate_key /key.pem;
                  proxy_ssl_trusted_certificate /backends.pem;
+                 auth_http_ssl_trusted_certificate /backends.pem;
                  {servers} }}"
     )
 }

@@ -1,5 +1,6 @@
 //! Certificates of the proxy and of the backends, and clients that trust the former.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use gatepost_daemon::config::Memory;
@@ -17,6 +18,9 @@ static IDENTITY: LazyLock<Identity> = LazyLock::new(Identity::new);
 
 /// What each backend shows, made when it is first asked for.
 static BACKENDS: [OnceLock<Arc<ServerConfig>>; SESSIONS] = [const { OnceLock::new() }; SESSIONS];
+
+/// What the auth server shows, in the present version of TLS and in the one before.
+static AUTH_SERVERS: LazyLock<[Arc<ServerConfig>; 2]> = LazyLock::new(|| [false, true].map(new_auth_server));
 
 struct Identity {
     certificate: String,
@@ -74,11 +78,20 @@ fn new_client(roots: RootCertStore, is_old: bool) -> Arc<ClientConfig> {
 fn new_backend(session: usize) -> Arc<ServerConfig> {
     let mut parameters = parameters(vec![script::backend_name(session)], 1_000_000 + session as u64);
     parameters.subject_alt_names.push(SanType::IpAddress(script::backend_address(session).ip()));
+    new_server(&parameters, is_old(session))
+}
+
+fn new_auth_server(is_old: bool) -> Arc<ServerConfig> {
+    let address: SocketAddr = super::world::AUTH_SERVERS[0].parse().unwrap();
+    new_server(&parameters(vec![address.ip().to_string()], 3), is_old)
+}
+
+/// A server whose certificate the authority has signed.
+fn new_server(parameters: &CertificateParams, is_old: bool) -> Arc<ServerConfig> {
     let identity = &*IDENTITY;
     let certificate = parameters.signed_by(&identity.backend_key, &identity.authority).unwrap();
     let key = PrivateKeyDer::try_from(identity.backend_key.serialize_der()).unwrap();
-    let builder =
-        ServerConfig::builder_with_provider(provider()).with_protocol_versions(&versions(is_old(session)));
+    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&versions(is_old));
     let builder = builder.unwrap().with_no_client_auth();
     Arc::new(builder.with_single_cert(vec![certificate.der().clone()], key).unwrap())
 }
@@ -99,6 +112,11 @@ pub(super) fn files() -> Memory {
 /// How this session's client speaks TLS.
 pub(super) fn client(session: usize) -> Arc<ClientConfig> {
     Arc::clone(&IDENTITY.clients[usize::from(is_old(session))])
+}
+
+/// How the auth server does when this session asks it.
+pub(super) fn auth_server(session: usize) -> Arc<ServerConfig> {
+    Arc::clone(&AUTH_SERVERS[usize::from(is_old(session))])
 }
 
 /// How this session's backend does. Its certificate is for its own name and address alone.

@@ -28,6 +28,11 @@ impl Secured {
         Self::new(ServerConnection::new(identity::backend(session)).unwrap().into())
     }
 
+    /// The end of an auth server that this session asks.
+    pub(super) fn auth_server(session: usize) -> Self {
+        Self::new(ServerConnection::new(identity::auth_server(session)).unwrap().into())
+    }
+
     fn new(connection: Connection) -> Self {
         Self { connection, has_decrypted: false, has_heard_the_end: false }
     }

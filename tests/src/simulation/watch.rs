@@ -24,6 +24,9 @@ const LARGEST_READ: usize = 64 * 1024;
 /// Under TLS a record may be incomplete, and the wire has more bytes than the stream.
 const TLS_ALLOWANCE: usize = 32 * 1024;
 
+/// Bytes of a close_notify as a record, at most.
+const LONGEST_FAREWELL: usize = 31;
+
 /// Bytes that one line of the log may have, its LF included.
 const LOG_LINE_LIMIT: usize = 2_048;
 
@@ -86,7 +89,9 @@ impl World {
         };
         let now = self.passed();
         let mut is_early = false;
-        if let (Leg::Auth, Some(address)) = (leg, self.auth_address(stream)) {
+        // Under TLS the last word is no question.
+        let is_farewell = self.is_secret(leg) && bytes.len() <= LONGEST_FAREWELL;
+        if let (Leg::Auth, Some(address), false) = (leg, self.auth_address(stream), is_farewell) {
             self.on_auth_asked(owner, address, false);
         }
         {
@@ -149,6 +154,7 @@ impl World {
         let is_right =
             |attempt, is_rewritten| script::password(owner, attempt, is_rewritten).starts_with(password);
         let is_in_place = match (leg, record.let_in) {
+            (Leg::Auth, _) if self.is_secret(leg) => false,
             (Leg::Auth, _) => is_right(record.attempt, false),
             // In clear, or it could not be read here.
             (Leg::Backend, _) if self.scripts[owner].backend_tls != ProxySsl::Off => false,

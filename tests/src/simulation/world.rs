@@ -16,7 +16,8 @@ use super::ledger::Ledger;
 use super::network::{Link, Weather};
 use super::peer::Conn;
 use super::runtime::Socket;
-use super::script::{self, ADDRESSES, Absence, BackendPlan, Script};
+use super::script::{self, ADDRESSES, Absence, AuthPlan, BackendPlan, Script};
+use super::secured::Secured;
 use super::trace::{Leg, Trace, What};
 use super::{auth_server, backend, name_server};
 
@@ -90,14 +91,29 @@ impl World {
         match leg {
             Leg::Client => script.server.is_secured(),
             Leg::Backend => script.backend_tls != ProxySsl::Off,
-            Leg::Auth | Leg::Names => false,
+            Leg::Auth => script.server.asks_under_tls(),
+            Leg::Names => false,
         }
     }
 
     /// Whether the proxy may well give up TLS with this peer.
     pub(super) fn may_break_tls(&self, leg: Leg) -> bool {
         let Some(owner) = self.executor.owner() else { return false };
-        leg == Leg::Backend && matches!(self.scripts[owner].backend, BackendPlan::Tls(_))
+        match leg {
+            Leg::Backend => matches!(self.scripts[owner].backend, BackendPlan::Tls(_)),
+            // The alert may come when the next attempt has begun.
+            Leg::Auth => {
+                let is_there = |plan: &AuthPlan| matches!(plan, AuthPlan::Away(Absence::StopsInHead));
+                self.scripts[owner].attempts.iter().any(is_there)
+            }
+            Leg::Client | Leg::Names => false,
+        }
+    }
+
+    /// How an address of the auth server is away in the session's present attempt, if it is.
+    pub(super) fn present_absence(&self, session: usize, address: usize) -> Option<Absence> {
+        let attempt = self.ledger.borrow().records[session].attempt;
+        self.scripts[session].absence_of(attempt, address)
     }
 
     /// A connection, with the proxy's end of it and the peer's.
@@ -138,8 +154,7 @@ impl World {
     fn connect_auth_server(self: &Rc<Self>, owner: usize, address: usize) -> io::Result<Socket> {
         self.on_auth_asked(owner, address, true);
         let script = &self.scripts[owner];
-        let attempt = self.ledger.borrow().records[owner].attempt;
-        let arrangement = match script.absence_of(attempt, address) {
+        let arrangement = match self.present_absence(owner, address) {
             Some(Absence::FailsAtOnce) => {
                 self.on_address_failed(address, false);
                 self.on_auth_refused();
@@ -152,7 +167,8 @@ impl World {
         let (socket, conn) = self.link(Leg::Auth, script.auth_weather, arrangement);
         self.on_auth_opened(owner, socket.number, address);
         if let Arrangement::Answers(_) = arrangement {
-            self.executor.spawn(auth_server::serve(conn, address));
+            let tls = script.server.asks_under_tls().then(|| Secured::auth_server(owner));
+            self.executor.spawn(auth_server::serve(conn, address, tls));
         }
         Ok(socket)
     }

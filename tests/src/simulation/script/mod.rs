@@ -55,7 +55,7 @@ pub(super) enum Server {
     Kept,
     /// SMTP: looks up the client's name, and takes mail without a login.
     Open,
-    /// Offers STARTTLS, and wants it of backends.
+    /// Offers STARTTLS, wants it of backends, and asks the auth server under TLS.
     Secured,
     /// Is under TLS from the first byte on.
     Implicit,
@@ -74,6 +74,11 @@ impl Server {
             Self::Implicit => 2,
             Self::Kept => ADDRESSES,
         }
+    }
+
+    /// Whether it asks the auth server under TLS.
+    pub(super) fn asks_under_tls(self) -> bool {
+        self == Self::Secured
     }
 
     /// Its `proxy_ssl`, which the auth server's answer may change for one login.
