@@ -80,12 +80,13 @@ impl Master<'_> {
 
     /// Opens the log files by their names, for the workers, too.
     pub(super) fn reopen_logs(&mut self) {
-        for (path, error) in self.plan.log_files.reopen() {
+        let all = self.workers.log_files(&self.plan);
+        for (path, error) in all.iter().flat_map(|files| files.reopen()) {
             let message = format!("open() \"{}\" failed {}", path.display(), error_text(&error));
             self.plan.log.note(Level::Emerg, &message);
         }
         self.redirect_stderr();
-        self.workers.pass_logs(&self.plan);
+        self.workers.pass_logs(&self.plan.log);
     }
 
     /// After the log files have changed.

@@ -17,8 +17,8 @@ use super::sockets::Sockets;
 use super::{Alone, Post, Program, Start, Upgrade, place};
 use crate::channel;
 use crate::drive;
-use crate::log::Log;
 use crate::log::lines::{errno_text, error_text};
+use crate::log::{Log, LogFiles};
 use crate::metrics::Metrics;
 use crate::plan::Plan;
 use crate::sys;
@@ -63,6 +63,8 @@ struct Process {
     /// Whether the master has told it to end.
     is_leaving: bool,
     channel: OwnedFd,
+    /// Those of its configuration, which may not be the present one any more.
+    log_files: Rc<LogFiles>,
 }
 
 impl Workers {
@@ -112,6 +114,7 @@ impl Workers {
                     born: sys::now(),
                     is_leaving: false,
                     channel: ours,
+                    log_files: Rc::clone(&plan.log_files),
                 });
             }
             Ok(((ours, theirs), ForkResult::Child)) => {
@@ -218,14 +221,24 @@ impl Workers {
         }
     }
 
-    /// Hands reopened log files to the workers that write to them.
-    pub(super) fn pass_logs(&self, plan: &Plan) {
-        let files = plan.log_files.descriptors().unwrap_or_default();
+    /// The log files that are in use: of this plan, and of those before whose workers drain.
+    pub(super) fn log_files(&self, plan: &Plan) -> Vec<Rc<LogFiles>> {
+        let mut all = vec![Rc::clone(&plan.log_files)];
         for process in &self.processes {
-            // Workers of an older configuration have other files and open them by name.
-            let is_current = process.generation == self.generation && !files.is_empty();
-            if !is_current || channel::send(process.channel.as_fd(), &files).is_err() {
-                send(process.pid, Signal::SIGUSR1, &plan.log);
+            if !all.iter().any(|known| Rc::ptr_eq(known, &process.log_files)) {
+                all.push(Rc::clone(&process.log_files));
+            }
+        }
+        all
+    }
+
+    /// Hands reopened log files to the workers that write to them.
+    pub(super) fn pass_logs(&self, log: &Log) {
+        for process in &self.processes {
+            let files = process.log_files.descriptors().unwrap_or_default();
+            // What cannot be handed over, a worker opens by its name, where it may.
+            if files.is_empty() || channel::send(process.channel.as_fd(), &files).is_err() {
+                send(process.pid, Signal::SIGUSR1, log);
             }
         }
     }

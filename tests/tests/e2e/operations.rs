@@ -192,6 +192,27 @@ on_both! {
         });
     }
 
+    fn logs_of_a_worker_that_drains_are_reopened(program: Program) {
+        let setup = Plan::new(Protocol::Imap).start(program);
+        let mut client = logged_in(&setup);
+        let [conf, log, old] = ["gatepost.conf", "error.log", "error.log.1"].map(|name| setup.proxy.path().join(name));
+        let text = fs::read_to_string(&conf).unwrap();
+        fs::write(&conf, text.replace("error.log", "other.log")).unwrap();
+        setup.proxy.signal(Signal::SIGHUP);
+        setup.proxy.await_log("gracefully shutting down");
+        fs::rename(&log, &old).unwrap();
+        setup.proxy.signal(Signal::SIGUSR1);
+        // Workers of root cannot enter the folder.
+        await_that("word from the master", || fs::read_to_string(&old).unwrap().contains("reopening logs"));
+        client.finish();
+        client.expect_eof();
+        let end = "proxied session done";
+        await_that("the end of the session", || {
+            setup.proxy.log().contains(end) || fs::read_to_string(&old).unwrap().contains(end)
+        });
+        assert!(setup.proxy.log().contains(end), "{}", fs::read_to_string(old).unwrap());
+    }
+
     fn a_reload_makes_no_daemon(program: Program) {
         let setup = Plan::new(Protocol::Imap).start(program);
         let file = setup.proxy.path().join("gatepost.conf");
