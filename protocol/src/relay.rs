@@ -46,6 +46,15 @@ struct Leg {
     received: u64,
 }
 
+/// How a leg broke.
+#[derive(Debug)]
+pub(crate) enum LegFailure {
+    /// In its TLS, as this event says; nothing can be sent there any more but the alert that is out already.
+    Tls(Event),
+    /// In its socket, which is gone.
+    Socket(SocketFailure),
+}
+
 /// What a relay has passed on, in bytes without TLS; what was read too early during the login counts too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
@@ -98,8 +107,7 @@ impl Relay {
             to.transport.send(plaintext, forth);
         });
         if let Err(error) = outcome {
-            self.actions.log(Event::TlsFailed(side, error.to_string().into()), Some(reading(side)));
-            self.end(None, now, out);
+            self.fail(side, LegFailure::Tls(Event::TlsFailed(side, error.to_string().into())), now, out);
         } else if from.transport.is_closed_by_peer() {
             self.end_of_input(side, now, out);
         }
@@ -129,18 +137,9 @@ impl Relay {
     /// Reading from or writing to this leg's socket failed; the leg is gone.
     pub fn handle_failure(&mut self, side: Side, failure: SocketFailure, now: Instant, out: &mut Output) {
         self.actions.begin_change();
-        if self.is_over {
-            return;
+        if !self.is_over {
+            self.fail(side, LegFailure::Socket(failure), now, out);
         }
-        match failure {
-            SocketFailure::Receive(errno) => {
-                self.actions.log(Event::ReceiveFailed(side, errno), Some(reading(side)));
-            }
-            SocketFailure::Send(errno) => {
-                self.actions.log(Event::SendFailed(side, errno), Some(sending(side)));
-            }
-        }
-        self.end(Some(side), now, out);
     }
 
     /// `now` may have reached the deadline; harmless if it has not.
@@ -207,8 +206,26 @@ impl Relay {
         }
     }
 
+    /// A leg broke: says so, and ends.
+    pub(crate) fn fail(&mut self, side: Side, failure: LegFailure, now: Instant, out: &mut Output) {
+        match failure {
+            LegFailure::Tls(event) => {
+                self.actions.log(event, Some(reading(side)));
+                self.end(None, now, out);
+            }
+            LegFailure::Socket(failure) => {
+                let stage = match failure {
+                    SocketFailure::Receive(_) => reading(side),
+                    SocketFailure::Send(_) => sending(side),
+                };
+                self.actions.log(failure.event(side), Some(stage));
+                self.end(Some(side), now, out);
+            }
+        }
+    }
+
     /// Closes both legs; the one that failed without a word.
-    fn end(&mut self, failed: Option<Side>, now: Instant, out: &mut Output) {
+    pub(crate) fn end(&mut self, failed: Option<Side>, now: Instant, out: &mut Output) {
         let time = self.summary_since.map(|start| now.saturating_duration_since(start));
         let summary = time.map(|time| Summary { traffic: self.traffic(), time });
         self.actions.log(summary.map_or(Event::Done, Event::DoneWith), None);

@@ -2,11 +2,17 @@
 
 mod support;
 
-use gatepost_protocol::action::{Action, Side};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use gatepost_protocol::action::{Action, Completion, Errno, Output, Side};
+use gatepost_protocol::auth::{Accepted, AuthReply, BackendAddr};
 use gatepost_protocol::config::{ProxyProtocol, Server, StartTls};
-use support::Driver;
+use gatepost_protocol::event::{Event, Stage};
+use gatepost_protocol::session::{Session, SocketFailure};
 use support::server::{imap, listener, pop3, smtp_with};
 use support::transcript::check;
+use support::{Driver, origin};
 
 /// A backend that refuses the password, up to that refusal.
 const REFUSED_BY_BACKEND: &str = "
@@ -367,4 +373,52 @@ fn a_backend_reply_over_the_buffer_is_logged_as_far_as_it_fits() {
     "
     );
     check(&listener(pop3(StartTls::Off)), &[CONNECTED, &dialogue, SPOILT].concat());
+}
+
+/// Nothing follows `Relay`: what becomes of a leg before the relay is made is told by the relay, which is over then.
+#[test]
+fn a_leg_that_fails_behind_relay_is_the_relays() {
+    for (side, first, second) in [
+        (Side::Client, Action::Abort(Side::Client), Action::Close(Side::Backend)),
+        (Side::Backend, Action::Close(Side::Client), Action::Abort(Side::Backend)),
+    ] {
+        let (mut session, now, mut out) = logged_in();
+        session.handle_failure(side, SocketFailure::Send(Errno(32)), now, &mut out);
+        assert_eq!(session.poll_action(), None);
+        out = Output::default();
+        let mut relay = session.into_relay(now, &mut out);
+        assert!(out.is_empty());
+        let actions: Vec<Action> = std::iter::from_fn(|| relay.poll_action()).collect();
+        let stage = if side == Side::Client { Stage::SendingClient } else { Stage::SendingBackend };
+        let failed = Action::Log(Event::SendFailed(side, Errno(32)), Some(stage));
+        assert_eq!(actions, [failed, Action::Log(Event::Done, None), first, second, Action::Finish]);
+        assert_eq!(relay.poll_deadline(), None);
+    }
+}
+
+/// A session whose `Relay` is out.
+fn logged_in() -> (Session, Instant, Output) {
+    #[expect(clippy::disallowed_methods, reason = "a test's clock has to start somewhere")]
+    let now = Instant::now();
+    let mut out = Output::default();
+    let mut session = Session::open(&listener(pop3(StartTls::Off)), &origin(), now, &mut out);
+    let drain = |session: &mut Session| std::iter::from_fn(|| session.poll_action()).last();
+    let accepted = Accepted {
+        backend: BackendAddr { target: SocketAddr::from(([127, 0, 0, 1], 1100)).into(), name: "a".into() },
+        ssl: None,
+        login: None,
+        password: None,
+    };
+    drain(&mut session);
+    session.handle_input(Side::Client, &mut b"USER joe\r\nPASS x\r\n".to_vec(), now, &mut out);
+    drain(&mut session);
+    session.handle_completion(Completion::Auth(Ok(AuthReply::Accepted(accepted))), now, &mut out);
+    drain(&mut session);
+    session.handle_completion(Completion::Connected(Ok(())), now, &mut out);
+    for _ in 0..3 {
+        assert_ne!(drain(&mut session), Some(Action::Relay));
+        session.handle_input(Side::Backend, &mut b"+OK\r\n".to_vec(), now, &mut out);
+    }
+    assert_eq!(drain(&mut session), Some(Action::Relay));
+    (session, now, out)
 }

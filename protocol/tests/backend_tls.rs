@@ -279,6 +279,39 @@ fn close_notify_is_the_end_of_a_backend() {
     assert_over(&mut driver, Event::BackendClosed, Stage::ReadingResponse);
 }
 
+/// rustls hands out the record with the last reply before it looks at the next one: the login is complete, and the relay
+/// ends as it began. Nothing is said in clear, and the client gets no second answer.
+#[test]
+fn a_broken_record_behind_the_last_reply_ends_the_relay() {
+    for junk in [&b"junk\n"[..], &[23, 3, 3, 0, 1, 0], &[21, 3, 3, 0, 2, 2, 40]] {
+        let mut driver = connected(&towards(ProxySsl::On));
+        let mut backend = TlsBackend::new(usize::MAX);
+        for line in ["+OK ready\r\n", "+OK\r\n"] {
+            backend.say(line.as_bytes(), &mut driver).expect("TLS");
+        }
+        let last = backend.records(b"+OK 2 messages\r\n");
+        driver.input(Side::Backend, &[&last, junk].concat());
+        assert_eq!(driver.take_client(), "+OK 2 messages\r\n");
+        assert!(driver.is_relay());
+        let actions = driver.take_actions();
+        let Action::Log(Event::TlsFailed(Side::Backend, _), Some(Stage::ReadingBackend)) = &actions[2] else {
+            panic!("{actions:?}");
+        };
+        assert_eq!(actions[..2], [Action::Log(Event::LoggedIn, None), Action::Relay]);
+        let end = [
+            Action::Log(Event::Done, None),
+            Action::Close(Side::Client),
+            Action::Close(Side::Backend),
+            Action::Finish,
+        ];
+        assert_eq!(actions[3..], end);
+        assert_eq!(driver.deadline(), None);
+        driver.take_backend();
+        driver.input(Side::Client, b"RETR 1\r\n");
+        assert_eq!(driver.take_backend(), "");
+    }
+}
+
 #[test]
 fn the_relay_passes_ends_under_tls() {
     let mut driver = connected(&towards(ProxySsl::On));

@@ -14,7 +14,7 @@ use crate::event::{Event, Stage};
 use crate::line::{self, Front, Pending};
 use crate::machine::{BackendContext, BackendLogin, BackendRefusal, BackendStep, Login};
 use crate::proxy_protocol;
-use crate::relay::Traffic;
+use crate::relay::{LegFailure, Traffic};
 use crate::session::core::Core;
 use crate::session::login::{self, Sleeping};
 use crate::session::phase::Phase;
@@ -284,13 +284,16 @@ impl LoggingIn {
     }
 }
 
-/// Logged in: from here on bytes only pass, in both directions.
+/// Logged in: from here on bytes only pass, in both directions. No action follows [`Action::Relay`], so what becomes of
+/// the legs is left to the relay.
 #[derive(Debug)]
 pub(super) struct Relaying {
     /// What has passed already.
     pub(super) traffic: Traffic,
     /// The backend sends no more.
     pub(super) backend_ended: bool,
+    /// The leg that has broken, the first if both have.
+    pub(super) failure: Option<(Side, LegFailure)>,
 }
 
 impl Relaying {
@@ -303,7 +306,7 @@ impl Relaying {
         core.command.extend_from_slice(&said);
         core.reply.extend_from_slice(surplus);
         let traffic = Traffic { from_client: said.len() as u64, to_client: surplus.len() as u64 };
-        Phase::Relaying(Self { traffic, backend_ended: false })
+        Phase::Relaying(Self { traffic, backend_ended: false, failure: None })
     }
 
     pub(super) fn on_client(mut self, bytes: &[u8], core: &mut Core) -> Phase {
@@ -315,6 +318,11 @@ impl Relaying {
     pub(super) fn on_backend(mut self, bytes: &[u8], core: &mut Core) -> Phase {
         self.traffic.to_client += bytes.len() as u64;
         core.reply.extend_from_slice(bytes);
+        Phase::Relaying(self)
+    }
+
+    pub(super) fn on_failure(mut self, side: Side, failure: LegFailure) -> Phase {
+        self.failure.get_or_insert((side, failure));
         Phase::Relaying(self)
     }
 }

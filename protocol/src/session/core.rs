@@ -179,6 +179,14 @@ impl Core {
         Phase::Closed
     }
 
+    /// Ends the session for what became of a leg.
+    pub(super) fn leg_failed(&mut self, side: Side) -> Phase {
+        match side {
+            Side::Client => self.close(),
+            Side::Backend => self.internal_error(),
+        }
+    }
+
     /// Ends a login that cannot go on for a reason that is not the client's.
     pub(super) fn internal_error(&mut self) -> Phase {
         self.ask(|machine, context| machine.on_internal_error(context));

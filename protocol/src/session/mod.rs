@@ -67,6 +67,16 @@ pub enum SocketFailure {
     Send(Errno),
 }
 
+impl SocketFailure {
+    /// The same as a fact for the log.
+    pub(crate) fn event(self, side: Side) -> Event {
+        match self {
+            Self::Receive(errno) => Event::ReceiveFailed(side, errno),
+            Self::Send(errno) => Event::SendFailed(side, errno),
+        }
+    }
+}
+
 impl Session {
     /// Starts a session on an accepted connection; `out` may already hold the greeting.
     pub fn open(listener: &Listener, origin: &Origin, now: Instant, out: &mut Output) -> Self {
@@ -216,23 +226,31 @@ impl Session {
         &self.core.log_context
     }
 
-    /// After [`Action::Relay`]: drops machine and credentials, keeps the transports.
+    /// After [`Action::Relay`]: drops machine and credentials, keeps the transports. A relay whose leg has broken
+    /// meanwhile is over at once, and so is one that nobody was told to make.
     pub fn into_relay(self, now: Instant, out: &mut Output) -> Relay {
         let Self { client, backend, phase, core } = self;
-        let (traffic, backend_ended) = if let Phase::Relaying(relaying) = phase {
-            (relaying.traffic, relaying.backend_ended)
-        } else {
-            debug_assert!(false, "into_relay without Action::Relay");
-            (Traffic::default(), true)
-        };
         let limits = IdleLimits { open: core.server.proxy_timeout, half_closed: core.server.timeout };
         let summary_since = core.server.session_log.then_some(core.opened);
-        let mut relay = Relay::new(client, backend, traffic, limits, core.log_context, summary_since, now);
-        if core.client_ended {
-            relay.end_of_input(Side::Client, now, out);
-        }
-        if backend_ended {
-            relay.end_of_input(Side::Backend, now, out);
+        let relay =
+            |traffic| Relay::new(client, backend, traffic, limits, core.log_context, summary_since, now);
+        let Phase::Relaying(relaying) = phase else {
+            debug_assert!(false, "into_relay without Action::Relay");
+            let mut relay = relay(Traffic::default());
+            relay.end(None, now, out);
+            return relay;
+        };
+        let mut relay = relay(relaying.traffic);
+        match relaying.failure {
+            Some((side, failure)) => relay.fail(side, failure, now, out),
+            None => {
+                if core.client_ended {
+                    relay.end_of_input(Side::Client, now, out);
+                }
+                if relaying.backend_ended {
+                    relay.end_of_input(Side::Backend, now, out);
+                }
+            }
         }
         relay
     }
@@ -285,7 +303,7 @@ impl Session {
             *phase = current.on_client(plaintext, core, now);
         });
         if let Err(error) = outcome {
-            return self.tls_failed(error.to_string().into());
+            return self.client_tls_failed(error.to_string().into());
         }
         if was_handshaking && self.client.is_secured() {
             self.handshake_done(now);
@@ -334,20 +352,16 @@ impl Session {
 
     /// A backend that cannot be had under TLS is not had at all.
     fn backend_tls_failed(&mut self, error: &TlsError) {
-        if matches!(self.phase, Phase::Securing(_) | Phase::LoggingIn(_) | Phase::Relaying(_)) {
-            self.core.log(match error.peer_fault() {
-                Some(fault) => Event::BackendNotTrusted(fault),
-                None => Event::TlsFailed(Side::Backend, error.to_string().into()),
-            });
-            self.advance(|_, core| core.internal_error());
-        }
+        let event = match error.peer_fault() {
+            Some(fault) => Event::BackendNotTrusted(fault),
+            None => Event::TlsFailed(Side::Backend, error.to_string().into()),
+        };
+        self.advance(|phase, core| phase.on_tls_failure(Side::Backend, event, core));
     }
 
-    fn tls_failed(&mut self, reason: Box<str>) {
-        if !matches!(self.phase, Phase::Closed) {
-            self.core.log(Event::TlsFailed(Side::Client, reason));
-            self.advance(|_, core| core.close());
-        }
+    fn client_tls_failed(&mut self, reason: Box<str>) {
+        let event = Event::TlsFailed(Side::Client, reason);
+        self.advance(|phase, core| phase.on_tls_failure(Side::Client, event, core));
     }
 
     /// Ends every change: says what is to be said, in clear before a handshake, and takes leave under TLS.
@@ -383,9 +397,10 @@ impl Session {
         };
         match transport {
             Ok(transport) => self.client = transport,
-            Err(reason) => self.tls_failed(reason),
+            Err(reason) => self.client_tls_failed(reason),
         }
     }
+
     /// The same for the backend, where our side speaks first.
     fn start_backend_tls_if_due(&mut self, out: &mut Output) {
         let Phase::Securing(securing) = &self.phase else { return };

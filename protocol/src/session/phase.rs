@@ -6,6 +6,7 @@ use crate::action::{Completion, DnsError, LookupFailure, Side};
 use crate::auth::AuthFailure;
 use crate::deadline::Timer;
 use crate::event::{Event, Stage};
+use crate::relay::LegFailure;
 use crate::session::SocketFailure;
 use crate::session::backend::{Connecting, LoggingIn, Relaying, Securing};
 use crate::session::commands::Commands;
@@ -173,11 +174,10 @@ impl Phase {
 
     /// A socket failed; its leg is gone.
     pub(super) fn on_failure(self, side: Side, failure: SocketFailure, core: &mut Core) -> Self {
-        let is_concerned = match side {
-            Side::Client => !matches!(self, Self::Closed),
-            Side::Backend => matches!(self, Self::Securing(_) | Self::LoggingIn(_) | Self::Relaying(_)),
-        };
-        if !is_concerned {
+        if let Self::Relaying(relaying) = self {
+            return relaying.on_failure(side, LegFailure::Socket(failure));
+        }
+        if !self.uses(side) {
             return self;
         }
         if let (Self::Commands(commands), Side::Client, SocketFailure::Send(_)) = (&self, side, failure) {
@@ -187,14 +187,28 @@ impl Phase {
             // Whatever was sent last, an answer was what was read for.
             core.stage = Stage::ReadingResponse;
         }
-        core.log(match failure {
-            SocketFailure::Receive(errno) => Event::ReceiveFailed(side, errno),
-            SocketFailure::Send(errno) => Event::SendFailed(side, errno),
-        });
+        core.log(failure.event(side));
         core.leg_is_gone(side);
+        core.leg_failed(side)
+    }
+
+    /// TLS failed on a leg: `event` says how. Nothing passes there any more, in either direction.
+    pub(super) fn on_tls_failure(self, side: Side, event: Event, core: &mut Core) -> Self {
+        if let Self::Relaying(relaying) = self {
+            return relaying.on_failure(side, LegFailure::Tls(event));
+        }
+        if !self.uses(side) {
+            return self;
+        }
+        core.log(event);
+        core.leg_failed(side)
+    }
+
+    /// Before the relay: whether what becomes of this leg matters.
+    fn uses(&self, side: Side) -> bool {
         match side {
-            Side::Client => core.close(),
-            Side::Backend => core.internal_error(),
+            Side::Client => !matches!(self, Self::Closed),
+            Side::Backend => matches!(self, Self::Securing(_) | Self::LoggingIn(_)),
         }
     }
 

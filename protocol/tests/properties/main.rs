@@ -6,5 +6,6 @@ mod support;
 mod tls;
 
 mod bytes;
+mod clear;
 mod contract;
 mod secrets;

@@ -226,9 +226,12 @@ impl Driver {
             while let Some(action) = self.poll_action() {
                 self.actions.push(action);
             }
-            if self.actions.len() == first_new || self.actions.last() != Some(&Action::Relay) {
+            let Some(relay) = self.actions[first_new..].iter().position(|action| *action == Action::Relay)
+            else {
                 return;
-            }
+            };
+            let behind = &self.actions[first_new + relay + 1..];
+            assert!(behind.is_empty(), "{behind:?} behind Relay");
             out = Output::default();
             self.stage = match std::mem::replace(&mut self.stage, Stage::Between) {
                 Stage::Login(session) => Stage::Relay(Box::new(session.into_relay(self.now, &mut out))),

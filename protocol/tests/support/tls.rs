@@ -136,6 +136,16 @@ impl TlsBackend {
         self.exchange(driver)
     }
 
+    /// The records that say `plaintext`, for whoever sends them otherwise.
+    pub fn records(&mut self, plaintext: &[u8]) -> Vec<u8> {
+        self.connection.writer().write_all(plaintext).expect("a buffer without limit");
+        let mut wire = Vec::new();
+        while self.connection.wants_write() {
+            self.connection.write_tls(&mut wire).expect("a vector takes all");
+        }
+        wire
+    }
+
     /// Says that no more is sent.
     pub fn close(&mut self, driver: &mut Driver) -> Result<String, rustls::Error> {
         self.connection.send_close_notify();
@@ -173,10 +183,7 @@ impl TlsBackend {
                 self.connection.reader().read_exact(&mut piece).expect("as announced");
                 heard.extend_from_slice(&piece);
             }
-            let mut wire = Vec::new();
-            while self.connection.wants_write() {
-                self.connection.write_tls(&mut wire).expect("a vector takes all");
-            }
+            let wire = self.records(b"");
             if wire.is_empty() && said.is_empty() {
                 return Ok(String::from_utf8_lossy(&heard).into_owned());
             }
