@@ -1,4 +1,5 @@
-//! The line from the master to one worker, over which reopened log files go.
+//! The line between the master and one worker, over which the worker reports that it serves, and reopened log files go
+//! to it.
 //!
 //! A worker may not be allowed to open the log files itself, so the master opens them and hands the descriptors over
 //! (spec/auth-http-and-ops.md O04).
@@ -6,9 +7,10 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg,
-    socketpair,
+    self as socket, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
+    recvmsg, sendmsg, socketpair,
 };
 
 use crate::sys;
@@ -58,6 +60,23 @@ pub(crate) fn receive(channel: BorrowedFd<'_>) -> io::Result<Option<Vec<OwnedFd>
     Ok(Some(files))
 }
 
+/// Tells the master that this worker serves.
+///
+/// # Errors
+/// `send`'s, where the master is gone.
+pub(crate) fn report(channel: BorrowedFd<'_>) -> nix::Result<()> {
+    socket::send(channel.as_raw_fd(), b"S", MsgFlags::MSG_NOSIGNAL).map(drop)
+}
+
+/// Whether the worker has reported; `None` if it still may.
+pub(crate) fn reported(channel: BorrowedFd<'_>) -> Option<bool> {
+    match socket::recv(channel.as_raw_fd(), &mut [0], MsgFlags::empty()) {
+        Ok(count) => Some(count > 0),
+        Err(Errno::EAGAIN | Errno::EINTR) => None,
+        Err(_) => Some(false),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::File;
@@ -82,6 +101,16 @@ mod tests {
             text
         });
         assert_eq!(contents, ["1", "2"]);
+    }
+
+    #[test]
+    fn a_worker_reports_or_is_gone() {
+        let (master, worker) = pair().expect("a pair");
+        assert_eq!(reported(master.as_fd()), None);
+        report(worker.as_fd()).expect("room for a message");
+        assert_eq!(reported(master.as_fd()), Some(true));
+        drop(worker);
+        assert_eq!(reported(master.as_fd()), Some(false));
     }
 
     #[test]

@@ -14,7 +14,9 @@ use crate::runtime::Peer;
 
 /// What keeps the files from being written and the addresses from being bound, in the order and the words of a start.
 pub(crate) fn probe(config: &Config) -> Vec<LoadError> {
-    let mut failures: Vec<_> = probe_pid_file(&config.main.pid).err().into_iter().collect();
+    let folder = probe_working_directory(config.main.working_directory.as_deref());
+    let mut failures: Vec<_> =
+        probe_pid_file(&config.main.pid).err().into_iter().chain(folder.err()).collect();
     let binds = config.binds.iter().map(|bind| (&bind.address, &bind.options));
     let ordinary = Options::default();
     let sockets = binds.chain(config.main.metrics.iter().map(|address| (address, &ordinary)));
@@ -35,6 +37,27 @@ pub(crate) fn probe(config: &Config) -> Vec<LoadError> {
 pub(crate) fn probe_pid_file(path: &Path) -> Result<(), LoadError> {
     let hint = || "the directive \"pid\" names another place".to_owned();
     probe_file(path).map_err(|message| LoadError { hint: Some(hint()), ..LoadError::new(message) })
+}
+
+/// Whether workers could go to `working_directory`, as far as this process can tell: one that cannot does not work at
+/// all.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn probe_working_directory(folder: Option<&Path>) -> Result<(), LoadError> {
+    let Some(folder) = folder else { return Ok(()) };
+    let access = match folder.is_dir() || !folder.exists() {
+        true => eaccess(folder, AccessFlags::X_OK),
+        false => Err(Errno::ENOTDIR),
+    };
+    access.map_err(|errno| {
+        let text = errno_text(errno as i32);
+        let message = format!("chdir(\"{}\") failed {text}", folder.display());
+        LoadError {
+            hint: Some("the directive \"working_directory\" names it".into()),
+            ..LoadError::new(message)
+        }
+    })
 }
 
 fn probe_logs(config: &Config) -> impl Iterator<Item = String> {
@@ -120,6 +143,7 @@ mod tests {
     fn what_cannot_be_made_is_named() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let here = folder.path().display();
+        fs::write(folder.path().join("file"), "").expect("a file");
         for (text, expected) in [
             (
                 format!("pid {here}; error_log stderr;"),
@@ -132,6 +156,14 @@ mod tests {
             (
                 format!("pid {here}/pid; error_log {here}/no/log;"),
                 format!("open() \"{here}/no/log\" failed (2: No such file or directory)"),
+            ),
+            (
+                format!("pid {here}/pid; error_log stderr; working_directory {here}/no;"),
+                format!("chdir(\"{here}/no\") failed (2: No such file or directory)"),
+            ),
+            (
+                format!("pid {here}/pid; error_log stderr; working_directory {here}/file;"),
+                format!("chdir(\"{here}/file\") failed (20: Not a directory)"),
             ),
         ] {
             assert_eq!(probed(&format!("events {{}} {text}")), [expected]);

@@ -19,7 +19,7 @@ use crate::log::lines::{errno_text, error_text};
 use crate::log::{Log, LogFiles, Target, level_name};
 use crate::master::{self, Binary, Load, LoadError, Start};
 use crate::plan::Plan;
-use crate::probe::{probe, probe_pid_file};
+use crate::probe::{probe, probe_pid_file, probe_working_directory};
 use crate::{control, demo, sys};
 
 /// The whole program: reads the command line and does what it says. `program` is its name, for messages; `start` runs a
@@ -102,11 +102,16 @@ impl Starter {
         if let Err(error) = probe_pid_file(&plan.pid_path) {
             return self.refuse(&plan.log, &error.into());
         }
+        if let Err(error) = probe_working_directory(plan.working_directory.as_deref()) {
+            return self.refuse(&plan.log, &error.into());
+        }
         let request = request.clone();
         let load: Load = Rc::new(move |log| {
             let (plan, report) = load(&request, &machine);
             report.diagnostics.iter().for_each(|diagnostic| log.note(diagnostic.level, &diagnostic.message));
-            plan.map_err(|refusal| refusal.first)
+            let plan = plan.map_err(|refusal| refusal.first)?;
+            probe_working_directory(plan.working_directory.as_deref())?;
+            Ok(plan)
         });
         let say = |log: &Log, level, message: &str| self.tell(log, level, message);
         let Self { program: name, name: shown_name, start, ref binary } = *self;

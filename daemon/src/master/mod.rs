@@ -8,11 +8,13 @@ mod orders;
 mod place;
 mod reload;
 mod sockets;
+mod succession;
 mod upgrade;
 mod workers;
 
 use std::cell::RefCell;
 use std::io;
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -24,6 +26,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use self::sockets::Sockets;
 pub(crate) use self::sockets::{Alone, Post};
+use self::succession::Succession;
 pub(crate) use self::upgrade::Binary;
 use self::upgrade::Upgrade;
 use self::workers::Workers;
@@ -96,6 +99,8 @@ struct Master<'a> {
     upgrade: Upgrade,
     supervisor: Supervisor,
     stage: Stage,
+    /// Old workers that wait for new ones.
+    succession: Option<Succession>,
 }
 
 /// How far the master is from its end.
@@ -136,7 +141,9 @@ pub(crate) fn run(program: Program<'_>, plan: Plan, mut inherited: Inherited) ->
     sys::claim_title();
     let workers = Workers::new(&program, metrics, &plan, &upgrade);
     let stage = Stage::Serving;
-    let master = Master { plan, program, sockets, workers, pid_file, signals, upgrade, supervisor, stage };
+    let succession = None;
+    let master =
+        Master { plan, program, sockets, workers, pid_file, signals, upgrade, supervisor, stage, succession };
     // Those that were open already may have been made in another way.
     master.sockets.adjust(&master.plan);
     if master.plan.has_master { master.run() } else { master.run_alone() }
@@ -186,6 +193,7 @@ impl Master<'_> {
                 Some(received) => self.obey(received),
                 None => self.insist(),
             }
+            self.follow_succession();
             self.workers.respawn_due(&self.plan, &mut self.sockets, self.stage == Stage::Serving);
         }
         self.end()
@@ -249,7 +257,7 @@ impl Master<'_> {
         }
     }
 
-    /// The next signal; `None` when it is time to look after the workers.
+    /// The next signal; `None` when a worker has reported, or when it is time to look after them.
     fn next_signal(&self) -> Option<Received> {
         if let Ok(received) = self.signals.read() {
             return Some(received);
@@ -263,7 +271,10 @@ impl Master<'_> {
             let left = until.saturating_duration_since(sys::now()) + Duration::from_millis(1);
             PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
         });
-        match poll(&mut [PollFd::new(std::os::fd::AsFd::as_fd(&self.signals), PollFlags::POLLIN)], timeout) {
+        let channels = self.workers.awaited_channels();
+        let descriptors = std::iter::once(self.signals.as_fd()).chain(channels);
+        let mut awaited: Vec<_> = descriptors.map(|one| PollFd::new(one, PollFlags::POLLIN)).collect();
+        match poll(&mut awaited, timeout) {
             Ok(0) | Err(Errno::EINTR) => None,
             Ok(_) => self.signals.read().ok(),
             Err(errno) => {

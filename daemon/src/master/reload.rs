@@ -2,7 +2,7 @@
 
 use gatepost_protocol::event::Level;
 
-use super::{Master, Stage, report_removal};
+use super::{Master, report_removal};
 use crate::log::lines::error_text;
 use crate::pid::PidFile;
 use crate::plan::Plan;
@@ -14,20 +14,18 @@ impl Master<'_> {
         if self.upgrade.has_successor() {
             // Whatever the file says now may be meant for the new program.
             self.tell_anyway(&News::Reloading);
-            self.renew_workers();
-            return self.answer(&self.serving());
+            return self.renew_workers();
         }
         self.note("reconfiguring");
         self.tell_anyway(&News::Reloading);
-        match self.reconfigure() {
-            Ok(()) => self.answer(&self.serving()),
-            Err(message) => self.answer(&format!("serving as before, reload failed: {message}")),
+        if let Err(message) = self.reconfigure() {
+            self.answer(&format!("serving as before, reload failed: {message}"));
         }
     }
 
     /// Tells the supervisor that the reload has ended. Which master it has asked is known to it alone: it ignores the
     /// others.
-    fn answer(&self, status: &str) {
+    pub(super) fn answer(&self, status: &str) {
         let is_taking_over = self.upgrade.has_predecessor();
         self.tell_anyway(&if is_taking_over { News::Reloaded(status) } else { News::Ready(status) });
     }
@@ -38,27 +36,12 @@ impl Master<'_> {
             error.tell(&self.plan.log);
             error.message
         })?;
-        let gone = self.sockets.follow(&plan, &self.plan.log)?;
+        self.sockets.follow(&plan, &self.plan.log)?;
         self.move_pid_file(&plan);
-        if !self.upgrade.is_under_way() {
-            self.sockets.forget(&gone);
-        }
-        // Before the fork: a worker that inherited one would keep its address open.
-        drop(gone);
         self.plan = plan;
         self.redirect_stderr();
         self.renew_workers();
         Ok(())
-    }
-
-    /// Starts workers on the present configuration, and lets those before them drain.
-    fn renew_workers(&mut self) {
-        self.note("start worker processes");
-        let old = self.workers.begin_generation();
-        self.stage = Stage::Serving;
-        self.start_workers();
-        // Only now: clients that connect in between wait in the queue of a socket that stays open.
-        self.workers.retire(&old, &self.plan.log);
     }
 
     /// The file follows the name in the configuration.

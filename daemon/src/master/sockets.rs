@@ -22,6 +22,8 @@ const METRICS_BACKLOG: i32 = 16;
 #[derive(Debug)]
 pub(super) struct Sockets {
     pub(super) listening: Vec<Listening>,
+    /// Those that old workers alone serve. They stay open until these go, who may be needed again.
+    parting: Vec<Listening>,
     /// Addresses that a supervisor lent us.
     lent: Vec<Peer>,
     /// Addresses of those that are closed, but whose names are still there.
@@ -30,11 +32,13 @@ pub(super) struct Sockets {
 
 impl Sockets {
     pub(super) fn new(listening: Vec<Listening>, lent: Vec<Peer>) -> Self {
-        Self { listening, lent, closed: Vec::new() }
+        Self { listening, parting: Vec::new(), lent, closed: Vec::new() }
     }
 
-    /// Opens what the plan wants, and takes out what it does not want any more. The error has been logged.
-    pub(super) fn follow(&mut self, plan: &Plan, log: &Log) -> Result<Vec<Listening>, String> {
+    /// Opens what the plan wants, and sets apart what it does not want any more. The error has been logged.
+    pub(super) fn follow(&mut self, plan: &Plan, log: &Log) -> Result<(), String> {
+        let served = self.listening.len();
+        self.listening.append(&mut self.parting);
         let known = self.listening.len();
         let mut message = String::new();
         let opened = listener::open_all(&wanted(plan), &mut self.listening, |level, text| {
@@ -44,13 +48,24 @@ impl Sockets {
         if opened.is_err() {
             let new = self.listening.split_off(known);
             new.iter().for_each(|listening| listener::forget(&listening.address));
+            self.parting = self.listening.split_off(served);
             return Err(message);
         }
-        let (kept, gone) =
-            std::mem::take(&mut self.listening).into_iter().partition(|kept| is_wanted(plan, &kept.address));
-        self.listening = kept;
+        let all = std::mem::take(&mut self.listening).into_iter();
+        (self.listening, self.parting) = all.partition(|kept| is_wanted(plan, &kept.address));
         self.adjust(plan);
-        Ok(gone)
+        Ok(())
+    }
+
+    /// Takes out those that nobody serves any more.
+    pub(super) fn part(&mut self) -> Vec<Listening> {
+        std::mem::take(&mut self.parting)
+    }
+
+    /// Takes what a new worker serves, and closes the rest in it: it must not keep an address from being free.
+    pub(super) fn take(&mut self) -> Vec<Listening> {
+        self.parting.clear();
+        std::mem::take(&mut self.listening)
     }
 
     /// Sockets that stay open follow the options in the configuration.
@@ -65,7 +80,8 @@ impl Sockets {
 
     /// Closes all. Their names stay until [`forget_all`](Self::forget_all).
     pub(super) fn close(&mut self) {
-        self.closed.extend(self.listening.drain(..).map(|listening| listening.address));
+        let all = self.listening.drain(..).chain(self.parting.drain(..));
+        self.closed.extend(all.map(|listening| listening.address));
     }
 
     /// Removes the names of sockets that are not listened on any more.
@@ -76,6 +92,7 @@ impl Sockets {
     /// Removes the names of all, and once only: what has such a name later is somebody else's.
     pub(super) fn forget_all(&mut self) {
         self.forget(&self.listening);
+        self.forget(&self.parting);
         self.forget_addresses(&self.closed);
         self.closed.clear();
     }
@@ -138,7 +155,8 @@ impl Alone {
                 return None;
             }
         };
-        let gone = self.sockets.follow(&plan, log).ok()?;
+        self.sockets.follow(&plan, log).ok()?;
+        let gone = self.sockets.part();
         self.sockets.forget(&gone);
         let post = self.post(&plan);
         post.map_err(|error| log.note(Level::Alert, &format!("dup() failed {}", error_text(&error)))).ok()

@@ -1,7 +1,7 @@
 //! The worker processes of the master.
 
 use std::cell::RefCell;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::{self, ExitCode};
 use std::rc::Rc;
@@ -14,6 +14,7 @@ use nix::unistd::{ForkResult, Pid};
 
 use super::ended::{Ended, FATAL};
 use super::sockets::Sockets;
+use super::succession::Beginning;
 use super::{Alone, Post, Program, Start, Upgrade, place};
 use crate::channel;
 use crate::drive;
@@ -62,9 +63,19 @@ struct Process {
     born: Instant,
     /// Whether the master has told it to end.
     is_leaving: bool,
+    report: Report,
     channel: OwnedFd,
     /// Those of its configuration, which may not be the present one any more.
     log_files: Rc<LogFiles>,
+}
+
+/// What a worker has said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Report {
+    Awaited,
+    Serving,
+    /// Nothing, and it will not: it is about to end.
+    Never,
 }
 
 impl Workers {
@@ -113,6 +124,7 @@ impl Workers {
                     generation: self.generation,
                     born: sys::now(),
                     is_leaving: false,
+                    report: Report::Awaited,
                     channel: ours,
                     log_files: Rc::clone(&plan.log_files),
                 });
@@ -123,7 +135,7 @@ impl Workers {
                 self.processes.clear();
                 self.metrics = self.metrics.on_seat(seat);
                 // The sockets are the worker's to close when it stops to accept.
-                let post = Post::new(plan, std::mem::take(&mut sockets.listening));
+                let post = Post::new(plan, sockets.take());
                 let work = AssertUnwindSafe(|| self.work(plan, post, Boss::Master(number, theirs)));
                 // Unwinding further would run the master's code in the worker.
                 let code = panic::catch_unwind(work).unwrap_or_else(|_| {
@@ -204,6 +216,32 @@ impl Workers {
         self.processes.iter().filter(|process| !process.is_leaving).map(|process| process.pid).collect()
     }
 
+    /// Where those will report that have not yet.
+    pub(super) fn awaited_channels(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let awaited = self.processes.iter().filter(|process| process.report == Report::Awaited);
+        awaited.map(|process| process.channel.as_fd())
+    }
+
+    /// Takes note of what workers have reported.
+    pub(super) fn hear(&mut self) {
+        for process in self.processes.iter_mut().filter(|process| process.report == Report::Awaited) {
+            process.report = match channel::reported(process.channel.as_fd()) {
+                None => Report::Awaited,
+                Some(true) => Report::Serving,
+                Some(false) => Report::Never,
+            }
+        }
+    }
+
+    /// How the present generation is doing.
+    pub(super) fn beginning(&self) -> Beginning {
+        let mut present = self.processes.iter().filter(|process| process.generation == self.generation);
+        if present.clone().any(|process| process.report == Report::Serving) {
+            return Beginning::Made;
+        }
+        if present.next().is_none() { Beginning::Failed } else { Beginning::Awaited }
+    }
+
     /// Lets these drain.
     pub(super) fn retire(&mut self, old: &[Pid], log: &Log) {
         for process in self.processes.iter_mut().filter(|process| old.contains(&process.pid)) {
@@ -256,12 +294,21 @@ impl Workers {
             return log.note(Level::Alert, &message);
         }
         ended.tell("worker process", log);
-        if process.is_leaving || process.generation != self.generation {
+        if process.is_leaving || self.is_replaced(&process) {
             return;
         }
         let now = sys::now();
         let is_short_lived = now.saturating_duration_since(process.born) < RESPAWN_PAUSE;
         self.respawns.push((if is_short_lived { now + RESPAWN_PAUSE } else { now }, process.number));
+    }
+
+    /// Whether one of the present generation has its place, or soon will.
+    fn is_replaced(&self, process: &Process) -> bool {
+        let is_present =
+            |other: &Process| other.generation == self.generation && other.number == process.number;
+        process.generation != self.generation
+            && (self.processes.iter().any(is_present)
+                || self.respawns.iter().any(|(_, number)| *number == process.number))
     }
 
     /// Replaces workers that died, where there are still to be some.
@@ -271,7 +318,9 @@ impl Workers {
             std::mem::take(&mut self.respawns).into_iter().partition(|(at, _)| *at <= now);
         self.respawns = later;
         if is_serving {
-            due.iter().for_each(|(_, number)| self.spawn(*number, plan, sockets));
+            // One of an older configuration may have been one of more.
+            let numbers = due.iter().map(|(_, number)| *number).filter(|number| *number < plan.workers);
+            numbers.for_each(|number| self.spawn(number, plan, sockets));
         }
     }
 }

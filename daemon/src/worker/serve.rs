@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -92,10 +92,10 @@ impl Assignment {
         let Self { is_daemon, stderr_follows_log, .. } = self;
         let standing = Standing { is_alone: self.channel.is_none(), is_daemon, stderr_follows_log };
         let mut watching: Vec<Task> = vec![signal_task(&worker, &notices)?];
+        let mut accepting = accept_tasks(&worker, listening, metrics, self.accept_pause)?;
         if let Some(channel) = self.channel {
             watching.push(channel_task(&worker, &notices, channel)?);
         }
-        let mut accepting = accept_tasks(&worker, listening, metrics, self.accept_pause)?;
         loop {
             let notice = next_notice(&worker, &notices, &mut watching, &mut accepting).await;
             match notice {
@@ -262,12 +262,16 @@ fn signal_task<R: System>(worker: &Worker<R>, notices: &Rc<RefCell<VecDeque<Noti
     }))
 }
 
+/// Reports to the master, and then takes what it sends.
 fn channel_task<R: System>(
     worker: &Worker<R>,
     notices: &Rc<RefCell<VecDeque<Notice>>>,
     channel: OwnedFd,
 ) -> io::Result<Task> {
+    let ours = channel.try_clone()?;
     let watch = worker.runtime.watch(channel)?;
+    // Whatever could fail has not. A master that is gone does not wait.
+    let _: nix::Result<()> = channel::report(ours.as_fd());
     let notices = Rc::clone(notices);
     Ok(Box::pin(async move {
         // Without its master a worker goes on serving.

@@ -92,6 +92,39 @@ on_both! {
         old.expect_eof();
     }
 
+    fn workers_that_cannot_start_replace_nobody(program: Program) {
+        let setup = Plan::new(Protocol::Imap).main("worker_processes 1;").start(program);
+        let before = setup.proxy.await_workers(1);
+        let mut client = logged_in(&setup);
+        let file = setup.proxy.path().join("gatepost.conf");
+        let text = fs::read_to_string(&file).unwrap();
+        // They report nothing, as they run out of descriptors; this listener is not theirs, either.
+        let listen = setup.listen().to_string();
+        let other = setup.proxy.path().join("other");
+        let unserved = text.replace(&listen, &format!("unix:{}", other.display()));
+        assert_ne!(unserved, text);
+        fs::write(&file, format!("worker_rlimit_nofile 3;\n{unserved}")).unwrap();
+        setup.proxy.signal(Signal::SIGHUP);
+        setup.proxy.await_log("no worker process could start on the new configuration, those before it go on");
+        client.say("a2 NOOP", "echo a2 NOOP");
+        logged_in(&setup);
+        assert!(setup.proxy.workers().contains(&before[0]));
+        // What is found out earlier changes nothing at all.
+        fs::write(&file, format!("working_directory /no/such/folder;\n{text}")).unwrap();
+        setup.proxy.signal(Signal::SIGHUP);
+        setup.proxy.await_log("chdir(\"/no/such/folder\") failed (2: No such file or directory)");
+        logged_in(&setup);
+        // The way back, to an address that is still theirs.
+        fs::write(&file, text).unwrap();
+        setup.proxy.signal(Signal::SIGHUP);
+        setup.proxy.await_log("gracefully shutting down");
+        logged_in(&setup);
+        client.finish();
+        client.expect_eof();
+        await_that("the old worker is gone", || !setup.proxy.workers().contains(&before[0]));
+        assert!(!other.exists());
+    }
+
     fn reload_with_a_bad_configuration_changes_nothing(program: Program) {
         let setup = Plan::new(Protocol::Imap).start(program);
         let mut client = logged_in(&setup);

@@ -1,7 +1,8 @@
 //! What the main level says about worker processes.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 
 use gatepost_protocol::config::Protocol;
 use gatepost_tests::{AuthAnswer, Client, Loopback, PATIENCE, Proxy, await_that, on_both};
@@ -148,8 +149,13 @@ on_both! {
     }
 
     fn a_worker_that_cannot_work_is_not_replaced(program: Program) {
-        let proxy = start(program, "worker_processes 1; working_directory /no/such/folder;");
-        proxy.await_log("chdir(\"/no/such/folder\") failed (2: No such file or directory)");
+        assert!(Uid::effective().is_root(), "only root can go where its workers cannot");
+        let folder = Proxy::folder();
+        let closed = folder.path().join("closed");
+        DirBuilder::new().mode(0o700).create(&closed).unwrap();
+        let closed = closed.display();
+        let proxy = start(program, &format!("worker_processes 1; user nobody nogroup; working_directory {closed};"));
+        proxy.await_log(&format!("chdir(\"{closed}\") failed (13: Permission denied)"));
         proxy.await_log("exited with fatal code 2 and cannot be respawned");
         assert_eq!(proxy.workers(), []);
         assert_eq!(proxy.log().matches("start worker process ").count(), 1);
