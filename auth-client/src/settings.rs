@@ -36,7 +36,7 @@ impl Settings {
     /// Settings without additional headers and without keep-alive.
     ///
     /// `host` is the host text of `auth_http` without its port, brackets of an IPv6 address included; `localhost` for
-    /// unix sockets. An empty `uri` means `/`, and one that begins with its query gets a `/` in front.
+    /// unix sockets. An empty `uri` means `/`, and one that does not begin with a `/` gets one in front.
     pub fn new(host: &str, uri: &str) -> Result<Self, SettingsError> {
         let is_visible = |text: &str| !text.chars().any(|c| c.is_control() || c == ' ');
         if host.is_empty() || !is_visible(host) {
@@ -45,8 +45,7 @@ impl Settings {
         let path = match uri.chars().next() {
             None => "/".into(),
             Some('/') => uri.into(),
-            Some('?') => format!("/{uri}").into(),
-            Some(_) => return Err(SettingsError::Uri(uri.to_owned())),
+            Some(_) => format!("/{uri}").into(),
         };
         if !is_visible(uri) {
             return Err(SettingsError::Uri(uri.to_owned()));
@@ -155,7 +154,8 @@ mod tests {
         assert_eq!(uri(""), Ok("/".to_owned()));
         assert_eq!(uri("/auth.php?x=1"), Ok("/auth.php?x=1".to_owned()));
         assert_eq!(uri("?x"), Ok("/?x".to_owned()));
-        for wrong in ["auth", "/a b", "/a\r\nX: y", "/a\0", " "] {
+        assert_eq!(uri("auth"), Ok("/auth".to_owned()));
+        for wrong in ["/a b", "/a\r\nX: y", "/a\0", " "] {
             assert_eq!(uri(wrong), Err(SettingsError::Uri(wrong.to_owned())), "{wrong:?}");
         }
     }

@@ -112,7 +112,7 @@ layer! {
             xclient: bool,
 
             starttls: (StartTls, Place),
-            ssl: bool,
+            ssl: (bool, Place),
             ssl_ciphers: String,
             ssl_client_certificate: String,
             ssl_crl: String,

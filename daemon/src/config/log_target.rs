@@ -78,7 +78,8 @@ pub(super) fn parse(
     environment: &dyn Environment,
 ) -> Result<LogTarget, Fault> {
     let (target, levels) = arguments.split_first().ok_or(Fault::INVALID_VALUE)?;
-    let to = if target == "stderr" {
+    // A file without a name is standard error, too.
+    let to = if target == "stderr" || target.is_empty() {
         LogTo::Stderr
     } else if target.starts_with("memory:") {
         return Err(Fault::Message("nginx was built without debug support".into()));
@@ -91,21 +92,21 @@ pub(super) fn parse(
 }
 
 fn level(words: &[String]) -> Result<Level, String> {
-    let mut level = None;
-    let mut is_debug = false;
+    // Either one level or parts of `debug`.
+    let (mut level, mut has_part) = (None, false);
     for word in words {
-        if DEBUG_PARTS.contains(&word.as_str()) {
-            is_debug = true;
+        if DEBUG_PARTS.contains(&word.as_str()) && level.is_none() {
+            has_part = true;
             continue;
         }
         let Some((_, found)) = LEVELS.iter().find(|(name, _)| name == word) else {
             return Err(format!("invalid log level \"{word}\""));
         };
-        if level.replace(*found).is_some() {
+        if has_part || level.replace(*found).is_some() {
             return Err(format!("duplicate log level \"{word}\""));
         }
     }
-    Ok(if is_debug { Level::Debug } else { level.unwrap_or(Level::Error) })
+    Ok(if has_part { Level::Debug } else { level.unwrap_or(Level::Error) })
 }
 
 fn syslog(parameters: &str, environment: &dyn Environment) -> Result<Syslog, String> {

@@ -39,6 +39,8 @@ pub(super) struct MainBlock {
     pub(super) worker_priority: Option<i32>,
     pub(super) error_log: Vec<LogTarget>,
     has_block: bool,
+    /// Their names.
+    thread_pools: Vec<String>,
     /// Directives without effect that were met.
     seen: Vec<String>,
 }
@@ -108,10 +110,7 @@ const IGNORED_TABLE: &[Directive] = &[
         ignore(reader, words)
     }),
     Directive::one("ssl_object_cache_inheritable", MAIN, ignore_flag),
-    Directive::new("thread_pool", MAIN, 2..=3, |reader, _| {
-        reader.ignore(NO_EFFECT);
-        Ok(())
-    }),
+    Directive::new("thread_pool", MAIN, 2..=3, thread_pool),
     Directive::one("timer_resolution", MAIN, ignore_time),
 ];
 
@@ -246,11 +245,37 @@ fn worker_connections(reader: &mut Reader<'_>, words: &Words) -> Result<(), Faul
 }
 
 fn use_method(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
-    const METHODS: [&str; 5] = ["epoll", "poll", "select", "kqueue", "eventport"];
+    // Those that an nginx for Linux may have.
+    const METHODS: [&str; 3] = ["epoll", "poll", "select"];
     match METHODS.contains(&words.first()) {
         true => ignore(reader, words),
         false => Err(Fault::Message(format!("invalid event type \"{}\"", words.first()))),
     }
+}
+
+/// `NAME threads=N [max_queue=N]`
+fn thread_pool(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    let (mut has_threads, name) = (false, words.first());
+    for word in &words.arguments[1..] {
+        if let Some(count) = word.strip_prefix("threads=") {
+            has_threads = value::number(count).is_some_and(|count| count > 0);
+            if !has_threads {
+                return Err(Fault::Message(format!("invalid threads value \"{word}\"")));
+            }
+        } else if let Some(length) = word.strip_prefix("max_queue=") {
+            value::number(length)
+                .ok_or_else(|| Fault::Message(format!("invalid max_queue value \"{word}\"")))?;
+        }
+    }
+    if !has_threads {
+        return Err(Fault::Message("\"thread_pool\" must have \"threads\" parameter".into()));
+    }
+    if reader.main.thread_pools.iter().any(|known| known == name) {
+        return Err(Fault::Message(format!("duplicate thread pool \"{name}\"")));
+    }
+    reader.main.thread_pools.push(name.to_owned());
+    reader.ignore(NO_EFFECT);
+    Ok(())
 }
 
 fn ignore_flag(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {

@@ -232,7 +232,7 @@ fn starttls(layer: &Layer) -> StartTls {
 }
 
 fn is_ssl(own: bool, layer: &Layer) -> bool {
-    own || layer.ssl == Some(true)
+    own || matches!(layer.ssl, Some((true, _)))
 }
 
 impl Reader<'_> {

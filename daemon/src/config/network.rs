@@ -4,12 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use gatepost_protocol::config::Network;
 
-use super::address::{Address, Form, ipv4};
+use super::address::ipv4;
 use super::directive::Words;
 use super::error::Fault;
 use super::reader::Reader;
 use super::value;
-use crate::runtime::Peer;
 
 /// Reads the first argument: `unix:`, an address, a CIDR block, or a name, which may have several addresses.
 pub(super) fn read(reader: &mut Reader<'_>, words: &Words) -> Result<Vec<Network>, Fault> {
@@ -23,13 +22,13 @@ pub(super) fn read(reader: &mut Reader<'_>, words: &Words) -> Result<Vec<Network
         }
         return Ok(vec![network]);
     }
-    let found = Address::parse(word, Form::Server).and_then(|address| address.resolve(0, reader.environment));
-    let not_found = |_| Fault::Message(format!("host not found in {} \"{word}\"", words.name));
-    let address = |peer| match peer {
-        Peer::Inet(address) => Some(host(address.ip())),
-        Peer::Unix(_) => None,
-    };
-    Ok(found.map_err(not_found)?.into_iter().filter_map(address).collect())
+    // A name and nothing else: neither ports nor brackets.
+    let is_name = !word.is_empty() && !word.contains([':', '[', '/']);
+    let addresses = if is_name { reader.environment.addresses(word) } else { Vec::new() };
+    if addresses.is_empty() {
+        return Err(Fault::Message(format!("host not found in {} \"{word}\"", words.name)));
+    }
+    Ok(addresses.into_iter().map(host).collect())
 }
 
 fn host(address: IpAddr) -> Network {

@@ -48,7 +48,8 @@ pub(super) const TABLE: &[Directive] = &[
     Directive::new("listen", SERVER, MANY, listen),
     Directive::one("ssl", MAIL_SERVER, |reader, words| {
         deprecated(reader, "ssl", "listen ... ssl");
-        once(&mut reader.layer().ssl, words.flag())
+        let place = reader.place();
+        once(&mut reader.layer().ssl, words.flag().map(|is_on| (is_on, place)))
     }),
 ];
 

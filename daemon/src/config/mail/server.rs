@@ -182,6 +182,7 @@ pub(super) fn deprecated(reader: &mut Reader<'_>, old: &str, new: &str) {
 pub(super) fn warn_of_milliseconds(reader: &mut Reader<'_>, words: &Words) {
     if let Some(seconds) = value::number(words.first())
         && seconds >= SUSPICIOUS.as_secs()
+        && words.time_ms().is_ok()
     {
         let name = &words.name;
         reader.warn(format!(

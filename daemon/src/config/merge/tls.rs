@@ -8,7 +8,7 @@ use gatepost_protocol::config::{Protocol, StartTls};
 use gatepost_protocol::secret::Secret;
 use zeroize::Zeroizing;
 
-use super::{MINUTE, is_ssl};
+use super::MINUTE;
 use crate::certificates::{
     self, CertificateError, Certificates, ClientSettings, Clients, Negotiation, Passphrases, SessionCache,
     TicketKey, TicketKeys,
@@ -208,13 +208,15 @@ pub(super) fn cannot_load(error: &CertificateError, password_file: &str) -> Erro
     Error::nowhere(error.to_string()).with_hint(hint).for_lack_of(missing)
 }
 
-/// Which directive asks for TLS, and where: the last `listen ... ssl`, else `starttls`.
+/// Which directive asks for TLS, and where: the last `listen ... ssl`, else `ssl`, else `starttls`.
 fn tls_mode<'a>(block: &'a ServerBlock, layer: &'a Layer) -> Option<(&'static str, &'a Place)> {
-    let listen = block.listens.iter().rev().find(|listen| is_ssl(listen.ssl, layer));
-    match (listen, &layer.starttls) {
-        (Some(listen), _) => Some(("listen ... ssl", &listen.place)),
-        (None, Some((StartTls::On | StartTls::Only, place))) => Some(("starttls", place)),
-        (None, Some((StartTls::Off, _)) | None) => None,
+    if let Some(listen) = block.listens.iter().rev().find(|listen| listen.ssl) {
+        return Some(("listen ... ssl", &listen.place));
+    }
+    match (&layer.ssl, &layer.starttls) {
+        (Some((true, place)), _) => Some(("ssl", place)),
+        (_, Some((StartTls::On | StartTls::Only, place))) => Some(("starttls", place)),
+        (_, Some((StartTls::Off, _)) | None) => None,
     }
 }
 

@@ -19,6 +19,7 @@ fn targets_and_levels() {
         main_logs("error_log /a emerg; error_log /b notice;"),
         [file("/a", Level::Emerg), file("/b", Level::Notice)]
     );
+    assert_eq!(main_logs("error_log '' warn;"), main_logs("error_log stderr warn;"));
     assert_eq!(main_logs("error_log stderr warn;"), [LogTarget { to: LogTo::Stderr, level: Level::Warn }]);
     assert_eq!(main_logs("error_log off;"), [file("/off", Level::Error)]);
     assert_eq!(
@@ -51,6 +52,9 @@ fn messages() {
         ("a loud", "invalid log level \"loud\""),
         ("a INFO", "invalid log level \"INFO\""),
         ("a info warn", "duplicate log level \"warn\""),
+        ("a info debug_mail", "invalid log level \"debug_mail\""),
+        ("a debug debug_mail", "invalid log level \"debug_mail\""),
+        ("a debug_mail info", "duplicate log level \"info\""),
         ("memory:32m", "nginx was built without debug support"),
         ("syslog:tag=a", "no syslog server specified"),
         ("syslog:", "unknown syslog parameter \"\""),

@@ -73,6 +73,13 @@ fn messages() {
         ),
         ("env =x;", "\"env\" directive invalid value in /nginx.conf:1"),
         ("debug_points x;", "invalid value \"x\" in /nginx.conf:1"),
+        ("thread_pool a threads=0;", "invalid threads value \"threads=0\" in /nginx.conf:1"),
+        ("thread_pool a threads=1 max_queue=x;", "invalid max_queue value \"max_queue=x\" in /nginx.conf:1"),
+        ("thread_pool a max_queue=1;", "\"thread_pool\" must have \"threads\" parameter in /nginx.conf:1"),
+        (
+            "thread_pool a threads=1; thread_pool b threads=1; thread_pool a threads=2;",
+            "duplicate thread pool \"a\" in /nginx.conf:1",
+        ),
         ("timer_resolution x;", "\"timer_resolution\" directive invalid value in /nginx.conf:1"),
         ("pcre_jit on; pcre_jit on;", "\"pcre_jit\" directive is duplicate in /nginx.conf:1"),
         ("load_module x;", "\"load_module\" directive is specified too late in /nginx.conf:1"),
@@ -84,6 +91,7 @@ fn messages() {
     for (text, expected) in [
         ("events { worker_connections x; }", "invalid number \"x\" in /nginx.conf:1"),
         ("events { use carrots; }", "invalid event type \"carrots\" in /nginx.conf:1"),
+        ("events { use kqueue; }", "invalid event type \"kqueue\" in /nginx.conf:1"),
         (
             "events { multi_accept 1; }",
             "invalid value \"1\" in \"multi_accept\" directive, it must be \"on\" or \"off\" in /nginx.conf:1",

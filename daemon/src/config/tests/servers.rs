@@ -106,6 +106,7 @@ fn messages() {
     for (directives, expected) in [
         ("timeout x;", "\"timeout\" directive invalid value"),
         ("timeout 1; timeout x;", "\"timeout\" directive is duplicate"),
+        ("timeout 9223372036854775807;", "\"timeout\" directive invalid value"),
         ("max_errors -1;", "\"max_errors\" directive invalid number"),
         ("resolver_timeout;", "invalid number of arguments in \"resolver_timeout\" directive"),
         ("imap_auth apop;", "invalid value \"apop\""),
@@ -140,6 +141,7 @@ fn auth_http() {
         ("[::1]:9/a", "[::1]:9", "[::1]", "/a"),
         ("127.0.0.1?x", "127.0.0.1:80", "127.0.0.1", "/?x"),
         ("unix:/run/auth:/x", "unix:/run/auth", "localhost", "/x"),
+        ("unix:/run/auth:x", "unix:/run/auth", "localhost", "/x"),
         ("http://unix:/run/auth", "unix:/run/auth", "localhost", "/"),
         ("127.0.0.1:1; auth_http 127.0.0.1:2", "127.0.0.1:2", "127.0.0.1", "/"),
     ] {
@@ -219,8 +221,21 @@ fn networks() {
         warnings(&in_server("set_real_ip_from 10.0.0.1/8;")),
         ["low address bits of 10.0.0.1/8 are meaningless in /nginx.conf:1"]
     );
-    for wrong in ["10.0.0.0/33", "::/129", "10.0.0.0/x", "none.example", "10.0.0.0/8/8"] {
-        let expected = format!("host not found in set_real_ip_from \"{wrong}\"");
+    for wrong in [
+        "10.0.0.0/33",
+        "::/129",
+        "10.0.0.0/x",
+        "none.example",
+        "10.0.0.0/8/8",
+        "10.0.0.1:9",
+        "two.example:9",
+        "[::1]",
+        "unix:/a",
+        "UNIX:",
+        "\"\"",
+    ] {
+        let shown = wrong.trim_matches('"');
+        let expected = format!("host not found in set_real_ip_from \"{shown}\"");
         assert_eq!(server_error(&format!("set_real_ip_from {wrong};")), expected);
     }
 }

@@ -44,6 +44,10 @@ fn what_is_missing_is_named_with_who_wants_it() {
             "no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive in /nginx.conf:2",
         ),
         (
+            "listen 993;\nssl on; starttls on;",
+            "no \"ssl_certificate\" is defined for the \"ssl\" directive in /nginx.conf:3",
+        ),
+        (
             "listen 993;\nstarttls on;",
             "no \"ssl_certificate\" is defined for the \"starttls\" directive in /nginx.conf:3",
         ),
