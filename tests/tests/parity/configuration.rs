@@ -2,8 +2,9 @@
 //! same, or the file names its row of docs/differences.md.
 //!
 //! `configuration.txt` holds them. `== NAME` begins a file. Then, in this order and each at most once: `differs: AREA`
-//! (the row), `says: TEXT` (a message of gatepost holds it), `directives: TEXT` (for `-g`), and `in: mail` or
-//! `in: server` (the rest is wrapped in such a block). All other lines are the file; `@include NAME` on a line begins
+//! (the row) or `newer: VERSION` (Debian's nginx is too old), `says: TEXT` (a message of gatepost holds it),
+//! `file: NAME` (for `-c`, instead of `nginx.conf`), `directives: TEXT` (for `-g`), and `in: mail` or `in: server` (the
+//! rest is wrapped in such a block). All other lines are the file; `@include NAME` on a line begins
 //! another one.
 
 use std::fs;
@@ -19,7 +20,9 @@ pub(crate) struct Case {
     pub(crate) name: String,
     /// The row of docs/differences.md.
     pub(crate) differs: Option<String>,
+    is_newer: bool,
     says: Option<String>,
+    file: String,
     directives: Option<String>,
     text: String,
     /// Further files: names and contents.
@@ -54,24 +57,26 @@ fn judge(case: &Case, ours: &[String], theirs: &[String]) -> Option<String> {
     {
         return complain(&format!("never said {text:?}"));
     }
-    match (&case.differs, ours == theirs) {
-        (None, false) => complain("differs"),
-        (Some(_), true) => complain("does not differ"),
-        (None, true) | (Some(_), false) => None,
+    match (case.differs.is_some() || case.is_newer, ours == theirs) {
+        (false, false) => complain("differs"),
+        (true, true) => complain("does not differ"),
+        (false, true) | (true, false) => None,
     }
 }
 
 /// The warnings and the first error of `-t`, without the program's name and folder.
 fn messages(program: &Path, case: &Case) -> Vec<String> {
     let folder = Proxy::folder();
-    fs::write(folder.path().join("nginx.conf"), &case.text).unwrap();
-    for (name, content) in &case.others {
+    for (name, content) in [(&case.file, &case.text)]
+        .into_iter()
+        .chain(case.others.iter().map(|(name, content)| (name, content)))
+    {
         let path = folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }
     let output = Command::new(program)
-        .args(["-t", "-c", "nginx.conf", "-e", "error.log", "-p"])
+        .args(["-t", "-c", &case.file, "-e", "error.log", "-p"])
         .arg(folder.path())
         .args(case.directives.iter().flat_map(|directives| ["-g", directives]))
         .stdin(Stdio::null())
@@ -117,7 +122,8 @@ fn case(section: &str) -> Case {
         rest = tail;
         Some(value.to_owned())
     };
-    let (differs, says) = (header("differs: "), header("says: "));
+    let (differs, newer, says) = (header("differs: "), header("newer: "), header("says: "));
+    let file = header("file: ").unwrap_or_else(|| "nginx.conf".to_owned());
     let (directives, context) = (header("directives: "), header("in: "));
     let mut files = rest.trim_end_matches('\n').split("\n@include ");
     let body = files.next().unwrap_or_default();
@@ -136,5 +142,6 @@ fn case(section: &str) -> Case {
         let (name, content) = file.split_once('\n').unwrap_or((file, ""));
         (name.to_owned(), content.to_owned())
     };
-    Case { name: name.to_owned(), differs, says, directives, text, others: files.map(other).collect() }
+    let (name, is_newer, others) = (name.to_owned(), newer.is_some(), files.map(other).collect());
+    Case { name, differs, is_newer, says, file, directives, text, others }
 }
