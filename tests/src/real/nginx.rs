@@ -1,4 +1,4 @@
-//! Debian's nginx with its mail module, the reference for parity.
+//! Debian's nginx: with its mail module the reference for parity, without it an HTTP server.
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -28,10 +28,22 @@ impl Nginx {
 
     /// Starts it with this `mail {}` content and waits until the last of `listens` accepts.
     pub fn start(folder: TempDir, mail: &str, listens: &[SocketAddr]) -> Self {
+        let text = format!("load_module {};\nmail {{\n{mail}\n}}\n", Self::MODULE);
+        Self::run(folder, &text, listens)
+    }
+
+    /// The same with this `http {}` content, and no mail module.
+    pub fn start_http(folder: TempDir, http: &str, listens: &[SocketAddr]) -> Self {
+        let places = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+        let places: String = places.iter().map(|place| format!("{place}_temp_path temp;\n")).collect();
+        Self::run(folder, &format!("http {{\n{places}{http}\n}}\n"), listens)
+    }
+
+    fn run(folder: TempDir, text: &str, listens: &[SocketAddr]) -> Self {
+        // Modules come first.
         let text = format!(
-            "load_module {};\ndaemon off;\nmaster_process off;\npid nginx.pid;\nerror_log error.log info;\n\
-             events {{ worker_connections 4096; }}\nmail {{\n{mail}\n}}\n",
-            Self::MODULE
+            "{text}daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log error.log info;\n\
+             events {{ worker_connections 4096; }}\n"
         );
         fs::write(folder.path().join("nginx.conf"), text).unwrap();
         let program = super::find("nginx").expect("the caller has asked whether nginx is available");
@@ -71,6 +83,11 @@ impl Nginx {
 
     fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).expect("process ids are small"))
+    }
+
+    /// The folder with its files.
+    pub fn path(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// The error log so far.

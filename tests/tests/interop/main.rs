@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "panicking is how a test fails")]
 
+mod auth_tls;
 mod backend_tls;
 mod clients;
 mod curl;
