@@ -20,6 +20,7 @@ pub mod demo;
 mod drive;
 #[cfg(test)]
 mod fake;
+mod guarded;
 mod inherited;
 mod inlet;
 mod listener;

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::guarded;
+
 /// The file that names the master, for `-s` and for whoever supervises it.
 #[derive(Debug)]
 pub(crate) struct PidFile {
@@ -31,10 +33,14 @@ impl PidFile {
     /// Writes the number of this process and a line end, over what was there.
     ///
     /// # Errors
-    /// `open`'s and `write`'s.
+    /// Those of [`guarded::open`], `ftruncate` and `write`.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path)?;
+        let mut options = fs::OpenOptions::new();
+        let mut file = guarded::open(path, options.write(true).create(true).truncate(false).mode(0o644))?;
+        // A device has no length.
+        if file.metadata()?.is_file() {
+            file.set_len(0)?;
+        }
         writeln!(file, "{}", std::process::id())?;
         Ok(Self { path: path.to_owned(), is_aside: false })
     }

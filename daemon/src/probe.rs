@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use nix::unistd::{AccessFlags, eaccess};
 
 use crate::config::{Config, LogTo};
+use crate::guarded;
 use crate::listener::{self, Options};
 use crate::log::lines::errno_text;
 use crate::master::LoadError;
@@ -76,7 +77,9 @@ fn probe_file(path: &Path) -> Result<(), String> {
         Err(Errno::ENOENT) => probe_folder(path),
         access => access,
     };
-    access.map_err(|errno| format!("open() \"{}\" failed {}", path.display(), errno_text(errno as i32)))
+    access
+        .and_then(|()| guarded::probe(path))
+        .map_err(|errno| format!("open() \"{}\" failed {}", path.display(), errno_text(errno as i32)))
 }
 
 /// Whether the folder takes a new file of this name.

@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use nix::libc;
 use nix::unistd::dup2_stderr;
+
+use crate::guarded;
 
 /// One open log file.
 #[derive(Debug)]
@@ -93,19 +94,7 @@ impl LogFiles {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o644);
-    if nix::unistd::geteuid().is_root() && !is_folder_of_root(path) {
-        // Whoever owns the folder could point root at any other file.
-        options.custom_flags(libc::O_NOFOLLOW);
-    }
-    options.open(path)
-}
-
-fn is_folder_of_root(path: &Path) -> bool {
-    let folder =
-        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    folder.metadata().is_ok_and(|folder| folder.uid() == 0 && folder.mode() & 0o022 == 0)
+    guarded::open(path, OpenOptions::new().append(true).create(true).mode(0o644))
 }
 
 #[cfg(test)]

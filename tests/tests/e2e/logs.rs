@@ -7,7 +7,8 @@ use std::os::unix::net::UnixDatagram;
 use gatepost_protocol::config::Protocol;
 use gatepost_tests::{Client, Loopback, PATIENCE, Proxy, await_that, on_both};
 use nix::sys::signal::Signal;
-use nix::unistd::{Uid, User, chown};
+use nix::sys::stat::Mode;
+use nix::unistd::{Uid, User, chown, mkfifo};
 
 use crate::setup::Plan;
 
@@ -47,17 +48,48 @@ on_both! {
         assert_eq!(fs::read_to_string(&victim).unwrap(), "mine\n");
     }
 
-    fn a_start_follows_no_link_in_a_folder_of_others(program: Program) {
-        let (folder, victim) = tempting_folder();
-        symlink(&victim, folder.path().join("logs/a.log")).unwrap();
+    fn a_start_takes_only_files_in_a_folder_of_others(program: Program) {
+        for (name, is_link) in [("a.log", true), ("a.log", false), ("pid", true), ("pid", false)] {
+            let (folder, victim) = tempting_folder();
+            let path = folder.path().join("logs").join(name);
+            if is_link {
+                symlink(&victim, &path).unwrap();
+            } else {
+                mkfifo(&path, Mode::S_IRWXU).unwrap();
+            }
+            let host = Loopback::new();
+            let mail = format!("auth_http {}; server {{ listen {}; protocol pop3; }}", host.port(1), host.port(1000));
+            Proxy::configure(&folder, "error_log logs/a.log info;", &mail);
+            let conf = folder.path().join("gatepost.conf");
+            let text = fs::read_to_string(&conf).unwrap();
+            fs::write(&conf, text.replace("pid gatepost.pid;", "pid logs/pid;")).unwrap();
+            let refused = if is_link { REFUSED } else { "failed (6: No such device or address)" };
+            let message = format!(" [emerg] open() \"{}\" {refused}", path.display());
+            let tested = Proxy::test(program, &folder);
+            let said = String::from_utf8(tested.stderr).unwrap();
+            assert!(!tested.status.success() && said.contains(&message), "{said}");
+            let mut proxy = Proxy::start_configured(program, folder, &[], &[]);
+            assert_eq!(proxy.await_exit().code(), Some(1));
+            let stderr = fs::read_to_string(proxy.path().join("stderr")).unwrap();
+            assert!(stderr.contains(&message), "{stderr}");
+            assert_eq!(fs::read_to_string(&victim).unwrap(), "mine\n");
+        }
+    }
+
+    /// Nobody reads from it, so it would wait for ever.
+    fn a_fifo_does_not_hold_root_up(program: Program) {
+        let (folder, _) = tempting_folder();
         let host = Loopback::new();
         let mail = format!("auth_http {}; server {{ listen {}; protocol pop3; }}", host.port(1), host.port(1000));
-        Proxy::configure(&folder, "error_log logs/a.log info;", &mail);
-        let mut proxy = Proxy::start_configured(program, folder, &[], &[]);
-        assert_eq!(proxy.await_exit().code(), Some(1));
-        let stderr = fs::read_to_string(proxy.path().join("stderr")).unwrap();
-        assert!(stderr.contains(" [emerg] open() \"") && stderr.contains(REFUSED), "{stderr}");
-        assert_eq!(fs::read_to_string(&victim).unwrap(), "mine\n");
+        let main = "worker_processes 1; error_log logs/a.log info;";
+        let mut proxy = Proxy::start_with(program, folder, main, &mail, &[host.port(1000)]);
+        let logs = proxy.path().join("logs");
+        fs::rename(logs.join("a.log"), logs.join("a.log.1")).unwrap();
+        mkfifo(&logs.join("a.log"), Mode::S_IRWXU).unwrap();
+        proxy.signal(Signal::SIGUSR1);
+        proxy.await_log_at("logs/a.log.1", "failed (6: No such device or address)");
+        proxy.signal(Signal::SIGTERM);
+        assert_eq!(proxy.await_exit().code(), Some(0));
     }
 
     fn a_link_in_a_folder_of_root_is_followed(program: Program) {
