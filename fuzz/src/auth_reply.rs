@@ -9,14 +9,16 @@ use gatepost_protocol::config::Protocol;
 use gatepost_protocol::secret::Secret;
 
 /// A response, read whole and byte by byte. The first byte chooses who asks: bit 0 keeps the connection alive, bit 1 is
-/// SMTP, bit 2 offers no password.
+/// SMTP, bit 2 offers no password, bit 3 takes host names.
 pub fn auth_reply(data: &[u8]) {
     let Some((choice, response)) = data.split_first() else { return };
     let (whole, first) = feed(*choice, [response]);
     let (split, second) = feed(*choice, response.chunks(1));
     assert_eq!(whole, split);
     assert_eq!(first.is_reusable(), second.is_reusable());
+    assert_eq!(first.is_answered(), !response.is_empty(), "what was answered is not asked again");
     assert!(!first.is_reusable() || choice & 1 == 1, "nobody asked to keep the connection");
+    assert!(!first.is_reusable() || first.may_become_reusable());
     match whole {
         Ok(AuthReply::Refused(refusal)) => {
             assert!(!refusal.text.is_empty() && !refusal.text.iter().any(u8::is_ascii_control));
@@ -25,13 +27,28 @@ pub fn auth_reply(data: &[u8]) {
         Ok(AuthReply::Accepted(accepted)) => {
             let needs_password = choice & 0b110 == 0b100;
             assert!(!needs_password || accepted.password.is_some());
-            let Target::Address(address) = accepted.backend.target else { panic!("nobody looks up names") };
-            assert_ne!(address.port(), 0);
+            assert_ne!(port(&accepted.backend.target, choice & 8 != 0), 0);
             let forbidden = |text: &[u8]| text.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
             assert!(!accepted.login.is_some_and(|login| forbidden(&login)));
             assert!(!accepted.password.is_some_and(|password| forbidden(password.expose())));
         }
         Ok(AuthReply::Wait(_)) | Err(_) => {}
+    }
+}
+
+/// The port of a backend, which is at a name only where there is somebody to look it up.
+fn port(target: &Target, takes_names: bool) -> u16 {
+    match target {
+        Target::Address(address) => address.port(),
+        Target::Name { host, port } => {
+            assert!(takes_names, "nobody looks up names");
+            let is_label = |label: &str| {
+                let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+                (1..=63).contains(&label.len()) && label.bytes().all(is_letter)
+            };
+            assert!(host.split('.').all(is_label), "{host}");
+            *port
+        }
     }
 }
 
@@ -54,6 +71,7 @@ fn feed<'a>(
         tls: None,
     };
     let settings = Settings::new("localhost", "/").expect("well-formed").with_keepalive(choice & 1 == 1);
+    let settings = settings.with_host_names(choice & 8 != 0);
     let mut exchange = Exchange::new(&request, &settings);
     let mut result = None;
     for read in reads {

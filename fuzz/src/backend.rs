@@ -7,13 +7,13 @@ use gatepost_protocol::config::Protocol;
 use gatepost_protocol::session::Session;
 
 use crate::ledger::Operation;
+use crate::origin::{origin, start};
 use crate::outcome::{self, PASSWORD};
-use crate::session::{origin, start};
 use crate::settings::{self, BUFFER};
 
 /// A login at a backend that says `data`; its first byte is eight choices, the lowest bit first: errors are passed on;
 /// the auth server changes the login; SMTP: AUTH, XCLIENT required, XCLIENT off, an envelope instead of a login, HELO
-/// instead of EHLO.
+/// instead of EHLO, STARTTLS; else: TLS, STARTTLS, nothing, a refusal is told as a failed login.
 ///
 /// Whether it says so line by line or byte by byte makes no difference, the client hears nothing before the end, and a
 /// password goes out at most once.
@@ -56,8 +56,8 @@ struct Login {
 impl Login {
     /// Up to the moment when the backend is connected.
     fn begin(protocol: Protocol, choices: u8) -> Self {
-        let letters: Vec<u8> =
-            (0..8).filter(|bit| choices & 1 << bit != 0).map(|bit| b"m-sxXn--"[bit]).collect();
+        let all = if protocol == Protocol::Smtp { b"m-sxXn-Y" } else { b"m-yY-f--" };
+        let letters: Vec<u8> = (0..8).filter(|bit| choices & 1 << bit != 0).map(|bit| all[bit]).collect();
         let listener = settings::listener(protocol, &letters);
         let mut out = Output::default();
         let session = Session::open(&listener, &origin(), start(), &mut out);

@@ -8,7 +8,7 @@ use gatepost_daemon::config::{Config, Errors, Memory, Report};
 use gatepost_protocol::action::{Action, Output};
 use gatepost_protocol::session::Session;
 
-use crate::session::origin;
+use crate::origin::origin;
 
 /// The text of a configuration, on a machine that has a few files, one host and one user. What is accepted must be fit
 /// to run; what is refused is refused with the same words every time.

@@ -8,7 +8,7 @@ use gatepost_protocol::auth::{AuthReply, Credentials, Refusal};
 use gatepost_protocol::config::Protocol;
 use gatepost_protocol::session::Session;
 
-use crate::session::{origin, start};
+use crate::origin::{origin, start};
 use crate::settings::{self, BUFFER};
 
 /// A session whose greeting has been heard.

@@ -1,6 +1,9 @@
 //! What a caller knows of a session from its actions, and what it may rely on.
 
+use gatepost_auth_client::Exchange;
 use gatepost_protocol::action::{Action, Output, Side};
+
+use crate::question;
 
 /// An operation that a session has asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +17,8 @@ pub(crate) enum Operation {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) under_way: Option<Operation>,
+    /// Where the auth server is asked: the question on the wire.
+    pub(crate) exchange: Option<Exchange>,
     pub(crate) is_accepted: bool,
     pub(crate) is_client_open: bool,
     pub(crate) is_backend_open: bool,
@@ -24,6 +29,7 @@ impl Ledger {
     pub(crate) fn new() -> Self {
         Self {
             under_way: None,
+            exchange: None,
             is_accepted: false,
             is_client_open: true,
             is_backend_open: false,
@@ -52,6 +58,7 @@ impl Ledger {
                 let is_smtp = request.protocol == gatepost_protocol::config::Protocol::Smtp;
                 let needs_password = !is_smtp && request.credentials.password().is_none();
                 assert!(!request.credentials.login().iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
+                self.exchange = Some(question::ask(request));
                 self.begin(Operation::Auth { needs_password });
             }
             Action::Resolve(_) => self.begin(Operation::Resolve),
@@ -69,7 +76,7 @@ impl Ledger {
             Action::Close(Side::Backend) | Action::Abort(Side::Backend) => {
                 assert!(std::mem::take(&mut self.is_backend_open), "no backend to close");
             }
-            Action::Log(..) => {}
+            Action::Log(_, stage) => assert!(stage.is_none_or(|stage| !stage.text().is_empty())),
             Action::Finish => {
                 assert!(!self.is_client_open && !self.is_backend_open, "a leg is left open");
                 assert_eq!(self.under_way, None, "an operation is left under way");

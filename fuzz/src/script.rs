@@ -3,31 +3,29 @@
 //! The bytes are split at each FF, which no mail protocol uses. The first byte of a piece is what happens, the rest is
 //! the detail. Bytes of protocols stay together that way, so that dictionaries work.
 
+use gatepost_protocol::action::Side;
+
 /// One thing that happens.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step<'a> {
-    /// `C`: the client sends these bytes, under TLS once it has begun a handshake.
-    Client(&'a [u8]),
-    /// `R`: the same bytes are on the wire, whatever was there before.
-    ClientWire(&'a [u8]),
-    /// `T`: the client begins a TLS handshake.
-    ClientHandshake,
-    /// `N`: the client ends TLS by a close_notify.
-    ClientCloseNotify,
-    /// `B`: the backend sends these bytes.
-    Backend(&'a [u8]),
-    /// `A`: the operation under way ends in this way; see `session.rs`.
+    /// `C`, `B`: the client, the backend sends these bytes, under TLS once it has begun.
+    Says(Side, &'a [u8]),
+    /// `R`, `r`: the same bytes are on the wire, whatever was there before.
+    Wire(Side, &'a [u8]),
+    /// `T`, `H`: the client begins a TLS handshake, the backend answers one, and says these bytes as soon as it may.
+    Handshake(Side, &'a [u8]),
+    /// `N`, `n`: TLS is ended by a close_notify behind these bytes.
+    CloseNotify(Side, &'a [u8]),
+    /// `A`: the operation under way ends in this way; see `outcome.rs`.
     Outcome(&'a [u8]),
     /// `D`: time passes to the deadline.
     Deadline,
     /// `d`: a wake-up before the deadline.
     EarlyWakeUp,
     /// `E`, `e`: the client, the backend sends no more.
-    ClientEof,
-    BackendEof,
+    Eof(Side),
     /// `F`, `f`: the client's, the backend's socket fails.
-    ClientFailure,
-    BackendFailure,
+    Failure(Side),
     /// `S`: the worker shuts down.
     Shutdown,
 }
@@ -42,19 +40,22 @@ pub(crate) fn parse(data: &[u8]) -> (&[u8], Vec<Step<'_>>) {
 fn step(piece: &[u8]) -> Step<'_> {
     let (kind, detail) = (piece[0], &piece[1..]);
     match kind {
-        b'R' => Step::ClientWire(detail),
-        b'T' => Step::ClientHandshake,
-        b'N' => Step::ClientCloseNotify,
-        b'B' => Step::Backend(detail),
+        b'R' => Step::Wire(Side::Client, detail),
+        b'r' => Step::Wire(Side::Backend, detail),
+        b'T' => Step::Handshake(Side::Client, detail),
+        b'H' => Step::Handshake(Side::Backend, detail),
+        b'N' => Step::CloseNotify(Side::Client, detail),
+        b'n' => Step::CloseNotify(Side::Backend, detail),
+        b'B' => Step::Says(Side::Backend, detail),
         b'A' => Step::Outcome(detail),
         b'D' => Step::Deadline,
         b'd' => Step::EarlyWakeUp,
-        b'E' => Step::ClientEof,
-        b'e' => Step::BackendEof,
-        b'F' => Step::ClientFailure,
-        b'f' => Step::BackendFailure,
+        b'E' => Step::Eof(Side::Client),
+        b'e' => Step::Eof(Side::Backend),
+        b'F' => Step::Failure(Side::Client),
+        b'f' => Step::Failure(Side::Backend),
         b'S' => Step::Shutdown,
         // `C`, and whatever a mutation made of it.
-        _ => Step::Client(detail),
+        _ => Step::Says(Side::Client, detail),
     }
 }

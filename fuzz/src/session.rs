@@ -3,15 +3,17 @@
 use std::time::Instant;
 
 use gatepost_protocol::action::{Action, Completion, Errno, Output, Side};
-use gatepost_protocol::address::{ClientAddr, Origin};
 use gatepost_protocol::auth::AuthReply;
 use gatepost_protocol::config::{Listener, Protocol, StartTls};
-use gatepost_protocol::relay::Relay;
 use gatepost_protocol::session::{Session, SocketFailure};
 
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Operation};
+use crate::leg::Leg;
+use crate::origin::{origin_of, start};
 use crate::outcome::{self, PASSWORD};
+use crate::said::Said;
 use crate::script::{self, Step};
+use crate::stage::Stage;
 use crate::{settings, tls};
 
 /// Runs the script, and without STARTTLS a second time with every read from the client one byte long: nobody can tell
@@ -20,22 +22,11 @@ use crate::{settings, tls};
 pub(crate) fn run(protocol: Protocol, data: &[u8]) {
     let (letters, steps) = script::parse(data);
     let listener = settings::listener(protocol, letters);
-    let start = start();
-    let whole = Run::play(&listener, &steps, start, usize::MAX);
+    let whole = Run::play(&listener, letters, &steps, usize::MAX);
     if listener.server.starttls == StartTls::Off {
-        let split = Run::play(&listener, &steps, start, 1);
+        let split = Run::play(&listener, letters, &steps, 1);
         assert_eq!(whole.said, split.said, "reads of one byte lead elsewhere");
     }
-}
-
-/// What the peers and the caller saw.
-#[derive(Default, PartialEq, Eq)]
-struct Said {
-    /// In clear, if the client has TLS.
-    client: Vec<u8>,
-    backend: Vec<u8>,
-    /// Without log lines, which may tell how many bytes had come.
-    actions: Vec<String>,
 }
 
 struct Run {
@@ -46,40 +37,28 @@ struct Run {
     client_read_limit: usize,
     client: Leg,
     backend: Leg,
-    /// The client's TLS, from its first handshake message on.
-    tls: Option<tls::Client>,
+    /// How the client speaks TLS, once it does.
+    manner: tls::Manner,
+    /// Whether the caller writes what passes a relay in clear by itself.
+    does_splice: bool,
     said: Said,
     /// Whether the worker has been told to stop.
     is_stopping: bool,
 }
 
-enum Stage {
-    Login(Box<Session>),
-    Relay(Box<Relay>),
-    /// While one becomes the other.
-    Between,
-}
-
-/// A socket: what its peer has sent and nobody has read.
-#[derive(Default)]
-struct Leg {
-    unread: Vec<u8>,
-    has_ended: bool,
-    is_end_told: bool,
-}
-
 impl Run {
-    fn play(listener: &Listener, steps: &[Step<'_>], now: Instant, client_read_limit: usize) -> Self {
+    fn play(listener: &Listener, letters: &[u8], steps: &[Step<'_>], client_read_limit: usize) -> Self {
         let mut out = Output::default();
-        let session = Session::open(listener, &origin(), now, &mut out);
+        let session = Session::open(listener, &origin_of(letters), start(), &mut out);
         let mut run = Self {
             stage: Stage::Login(Box::new(session)),
             ledger: Ledger::new(),
-            now,
+            now: start(),
             client_read_limit,
             client: Leg::default(),
             backend: Leg::default(),
-            tls: None,
+            manner: settings::manner(letters),
+            does_splice: letters.contains(&b'P'),
             said: Said::default(),
             is_stopping: false,
         };
@@ -95,35 +74,33 @@ impl Run {
 
     fn step(&mut self, step: Step<'_>) {
         match step {
-            Step::Client(bytes) => match &mut self.tls {
+            Step::Says(side, bytes) => match &mut self.leg(side).tls {
                 Some(tls) => tls.say(bytes),
-                None => self.send(Side::Client, bytes),
+                None => self.send(side, bytes),
             },
-            Step::ClientWire(bytes) => self.send(Side::Client, bytes),
-            Step::ClientHandshake if self.tls.is_none() => self.tls = Some(tls::Client::new()),
-            Step::ClientHandshake => {}
-            Step::ClientCloseNotify => {
-                if let Some(tls) = &mut self.tls {
+            Step::Wire(side, bytes) => self.send(side, bytes),
+            Step::Handshake(Side::Client, bytes) => {
+                let manner = self.manner;
+                self.client.tls.get_or_insert_with(|| tls::Peer::client(manner)).say(bytes);
+            }
+            Step::Handshake(Side::Backend, bytes) if self.ledger.is_backend_open => {
+                self.backend.begin_tls(bytes);
+            }
+            Step::Handshake(Side::Backend, _) => {}
+            Step::CloseNotify(side, bytes) => {
+                if let Some(tls) = &mut self.leg(side).tls {
+                    tls.say(bytes);
                     tls.close();
                 }
             }
-            Step::Backend(bytes) => self.send(Side::Backend, bytes),
             Step::Outcome(detail) => self.complete(detail),
             Step::Deadline => self.reach_deadline(),
             Step::EarlyWakeUp => self.wake_up_early(),
-            Step::ClientEof => self.leg(Side::Client).has_ended = true,
-            Step::BackendEof if self.ledger.is_backend_open => self.leg(Side::Backend).has_ended = true,
-            Step::BackendEof => {}
-            Step::ClientFailure => self.fail(Side::Client, SocketFailure::Receive(Errno(104))),
-            Step::BackendFailure => self.fail(Side::Backend, SocketFailure::Send(Errno(32))),
+            Step::Eof(side) => self.leg(side).has_ended |= self.ledger.is_open(side),
+            Step::Failure(side) => self.fail(side),
             Step::Shutdown => {
                 let is_again = std::mem::replace(&mut self.is_stopping, true);
-                self.change(|stage, now, out| match stage {
-                    Stage::Login(session) if is_again => session.handle_shutdown_timeout(out),
-                    Stage::Login(session) => session.handle_shutdown(now, out),
-                    Stage::Relay(relay) => relay.handle_shutdown_timeout(now),
-                    Stage::Between => {}
-                });
+                self.change(|stage, now, out| stage.shutdown(is_again, now, out));
             }
         }
     }
@@ -142,10 +119,12 @@ impl Run {
         }
     }
 
-    /// What the client's TLS has to say, if it has any, is on its way.
+    /// What TLS of the peers has to say, if they have any, is on its way.
     fn send_records(&mut self) {
-        let wire = self.tls.as_mut().map(tls::Client::wire).unwrap_or_default();
-        self.send(Side::Client, &wire);
+        for side in SIDES {
+            let wire = self.leg(side).tls.as_mut().map(tls::Peer::wire).unwrap_or_default();
+            self.send(side, &wire);
+        }
     }
 
     /// As the loop does: reads each leg for as long as the session takes more of it.
@@ -153,7 +132,7 @@ impl Run {
         let mut is_idle = false;
         while !std::mem::replace(&mut is_idle, true) {
             self.send_records();
-            for side in [Side::Client, Side::Backend] {
+            for side in SIDES {
                 while self.ledger.is_open(side) && self.read(side) {
                     is_idle = false;
                 }
@@ -163,22 +142,13 @@ impl Run {
 
     /// One read; false if there is nothing to read, or nobody to read it.
     fn read(&mut self, side: Side) -> bool {
-        let is_relay = matches!(self.stage, Stage::Relay(_));
-        let limit = match &self.stage {
-            Stage::Login(session) => session.input_limit(side),
-            Stage::Relay(_) => usize::MAX,
-            Stage::Between => 0,
-        };
+        let limit = self.stage.input_limit(side);
         let read_limit = if side == Side::Client { self.client_read_limit } else { usize::MAX };
         let leg = self.leg(side);
         if leg.unread.is_empty() {
             let is_news = leg.has_ended && !std::mem::replace(&mut leg.is_end_told, leg.has_ended);
             if is_news {
-                self.change(|stage, now, out| match stage {
-                    Stage::Login(session) => session.handle_eof(side, now, out),
-                    Stage::Relay(relay) => relay.handle_eof(side, now, out),
-                    Stage::Between => {}
-                });
+                self.change(|stage, now, out| stage.eof(side, now, out));
             }
             return is_news;
         }
@@ -187,14 +157,18 @@ impl Run {
             return false;
         }
         let mut wire: Vec<u8> = leg.unread.drain(..count).collect();
-        let before = self.said.bytes_for(side.other());
-        let sent = if is_relay { wire.clone() } else { Vec::new() };
-        self.change(|stage, now, out| match stage {
-            Stage::Login(session) => session.handle_input(side, &mut wire, now, out),
-            Stage::Relay(relay) => relay.handle_input(side, &mut wire, now, out),
-            Stage::Between => {}
-        });
-        if is_relay && self.tls.is_none() {
+        let is_transparent = self.stage.is_transparent();
+        if is_transparent && self.does_splice {
+            let heard = self.leg(side.other()).hear(&wire);
+            self.said.add(side.other(), &heard);
+            self.change(|stage, now, _| stage.passed(side, count, now));
+            return true;
+        }
+        let is_heard_as_sent = is_transparent && self.leg(side.other()).tls.is_none();
+        let before = self.said.of(side.other()).len();
+        let sent = wire.clone();
+        self.change(|stage, now, out| stage.input(side, &mut wire, now, out));
+        if is_heard_as_sent {
             assert_eq!(
                 self.said.of(side.other())[before..],
                 sent,
@@ -204,21 +178,26 @@ impl Run {
         true
     }
 
-    fn fail(&mut self, side: Side, failure: SocketFailure) {
+    fn fail(&mut self, side: Side) {
+        let failure = match side {
+            Side::Client => SocketFailure::Receive(Errno(104)),
+            Side::Backend => SocketFailure::Send(Errno(32)),
+        };
         if self.ledger.is_open(side) {
-            *self.leg(side) = Leg { has_ended: true, is_end_told: true, ..Leg::default() };
-            self.change(|stage, now, out| match stage {
-                Stage::Login(session) => session.handle_failure(side, failure, now, out),
-                Stage::Relay(relay) => relay.handle_failure(side, failure, now, out),
-                Stage::Between => {}
-            });
+            *self.leg(side) = Leg::failed();
+            self.change(|stage, now, out| stage.failure(side, failure, now, out));
         }
     }
 
     /// Ends the operation under way.
     fn complete(&mut self, detail: &[u8]) {
         let Some(operation) = self.ledger.under_way.take() else { return };
-        let completion = outcome::completion(operation, detail);
+        let completion = match (operation, self.ledger.exchange.take(), detail) {
+            (Operation::Auth { .. }, Some(exchange), [b'H', response @ ..]) => {
+                outcome::response(exchange, response)
+            }
+            _ => outcome::completion(operation, detail),
+        };
         match &completion {
             Completion::Auth(answer) => {
                 self.ledger.is_accepted |= matches!(answer, Ok(AuthReply::Accepted(_)));
@@ -229,51 +208,32 @@ impl Run {
             }
             Completion::Connected(Err(_)) | Completion::Resolved(_) => {}
         }
-        self.change(|stage, now, out| match stage {
-            Stage::Login(session) => session.handle_completion(completion, now, out),
-            Stage::Relay(_) | Stage::Between => panic!("a relay has no operation under way"),
-        });
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        match &self.stage {
-            Stage::Login(session) => session.poll_deadline(),
-            Stage::Relay(relay) => relay.poll_deadline(),
-            Stage::Between => None,
-        }
+        self.change(|stage, now, out| stage.completion(completion, now, out));
     }
 
     fn reach_deadline(&mut self) {
-        let Some(deadline) = self.deadline() else { return };
+        let Some(deadline) = self.stage.deadline() else { return };
         self.now = self.now.max(deadline);
-        self.handle_deadline();
-        assert_ne!(self.deadline(), Some(deadline), "a deadline that is reached must move");
+        self.change(Stage::reach_deadline);
+        assert_ne!(self.stage.deadline(), Some(deadline), "a deadline that is reached must move");
     }
 
     fn wake_up_early(&mut self) {
-        if self.deadline().is_none_or(|deadline| deadline > self.now) {
-            let before = (self.said.client.len(), self.said.backend.len(), self.said.actions.len());
-            self.handle_deadline();
-            let after = (self.said.client.len(), self.said.backend.len(), self.said.actions.len());
-            assert_eq!(before, after, "a wake-up before the deadline does nothing");
+        if self.stage.deadline().is_none_or(|deadline| deadline > self.now) {
+            let before = self.said.lengths();
+            self.change(Stage::reach_deadline);
+            assert_eq!(before, self.said.lengths(), "a wake-up before the deadline does nothing");
         }
-    }
-
-    fn handle_deadline(&mut self) {
-        self.change(|stage, now, out| match stage {
-            Stage::Login(session) => session.handle_deadline(now, out),
-            Stage::Relay(relay) => relay.handle_deadline(now, out),
-            Stage::Between => {}
-        });
     }
 
     /// Nothing waits for ever, except for what a caller was asked to do.
     fn let_time_pass(&mut self) {
         for _ in 0..100 {
-            if self.ledger.is_finished || (self.ledger.under_way.is_some() && self.deadline().is_none()) {
+            let deadline = self.stage.deadline();
+            if self.ledger.is_finished || (self.ledger.under_way.is_some() && deadline.is_none()) {
                 return;
             }
-            assert!(self.deadline().is_some(), "the session waits for nothing");
+            assert!(deadline.is_some(), "the session waits for nothing");
             self.reach_deadline();
             self.read_what_waits();
         }
@@ -285,94 +245,50 @@ impl Run {
         let mut out = Output::default();
         call(&mut self.stage, self.now, &mut out);
         self.settle(&out);
+        self.stage.look();
     }
 
     fn settle(&mut self, out: &Output) {
-        self.take_output(out);
+        self.ledger.on_output(out);
+        for (side, wire) in [(Side::Client, &out.client), (Side::Backend, &out.backend)] {
+            let heard = self.leg(side).hear(wire);
+            self.said.add(side, &heard);
+        }
         let mut is_logged_in = false;
-        loop {
-            let action = match &mut self.stage {
-                Stage::Login(session) => session.poll_action(),
-                Stage::Relay(relay) => relay.poll_action(),
-                Stage::Between => None,
-            };
-            let Some(action) = action else { break };
+        while let Some(action) = self.stage.poll_action() {
             assert!(!is_logged_in, "{action:?} behind Relay");
             self.ledger.on_action(&action);
-            if action == Action::Close(Side::Client)
-                && let Some(tls) = self.tls.as_mut().filter(|tls| tls.is_established())
-                // A relay that the worker has no more patience with is cut off, and is to look like it.
-                && !(self.is_stopping && matches!(self.stage, Stage::Relay(_)))
-            {
-                assert!(tls.has_got_close_notify(), "an end without a word looks like a truncation");
-            }
+            self.assert_end_is_told(&action);
             is_logged_in = action == Action::Relay;
             if !matches!(action, Action::Log(..)) {
                 self.said.actions.push(format!("{action:?}"));
             }
         }
-        if is_logged_in && let Stage::Login(session) = std::mem::replace(&mut self.stage, Stage::Between) {
+        if is_logged_in {
             let mut out = Output::default();
-            self.stage = Stage::Relay(Box::new(session.into_relay(self.now, &mut out)));
+            self.stage.become_relay(self.now, &mut out);
             self.settle(&out);
         }
     }
 
-    fn take_output(&mut self, out: &Output) {
-        self.ledger.on_output(out);
-        match &mut self.tls {
-            Some(tls) => self.said.client.extend_from_slice(&tls.hear(&out.client)),
-            None => self.said.client.extend_from_slice(&out.client),
+    /// A relay that the worker has no more patience with is cut off, and is to look like it.
+    fn assert_end_is_told(&mut self, action: &Action) {
+        let is_impatience = self.is_stopping && self.stage.is_relay();
+        if let Action::Close(side) = action
+            && !is_impatience
+        {
+            assert!(!self.leg(*side).is_cut_off(), "an end without a word looks like a truncation");
         }
-        self.said.backend.extend_from_slice(&out.backend);
     }
 
     fn assert_no_secret_is_shown(&self) {
-        let shown = match &self.stage {
-            Stage::Login(session) => format!("{session:?}"),
-            Stage::Relay(relay) => format!("{relay:?}"),
-            Stage::Between => String::new(),
-        };
+        let shown = format!("{:?}", self.stage);
         let password = std::str::from_utf8(PASSWORD).expect("it is ASCII");
         assert!(!shown.contains(password), "Debug shows the password");
     }
 }
 
-impl std::fmt::Debug for Said {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "client: {} backend: {} ", self.client.escape_ascii(), self.backend.escape_ascii())?;
-        f.debug_list().entries(&self.actions).finish()
-    }
-}
-
-impl Said {
-    fn of(&self, side: Side) -> &[u8] {
-        match side {
-            Side::Client => &self.client,
-            Side::Backend => &self.backend,
-        }
-    }
-
-    fn bytes_for(&self, side: Side) -> usize {
-        self.of(side).len()
-    }
-}
-
-/// A client and where it connected to.
-pub(crate) fn origin() -> Origin {
-    Origin {
-        peer: ClientAddr::Inet(([192, 0, 2, 7], 4711).into()),
-        local: ClientAddr::Inet(([192, 0, 2, 1], 143).into()),
-        unix_time: 1_750_000_000,
-        entropy: *b"no randomness :)",
-    }
-}
-
-/// Where the clock begins; all else is relative to it.
-pub(crate) fn start() -> Instant {
-    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    *START.get_or_init(Instant::now)
-}
+const SIDES: [Side; 2] = [Side::Client, Side::Backend];
 
 #[cfg(test)]
 mod tests {
@@ -393,7 +309,7 @@ mod tests {
         ] {
             let (letters, steps) = script::parse(input);
             let listener = settings::listener(protocol, letters);
-            let run = Run::play(&listener, &steps, start(), usize::MAX);
+            let run = Run::play(&listener, letters, &steps, usize::MAX);
             assert!(run.said.actions.iter().any(|action| action == "Relay"), "{:?}", run.said);
         }
     }
