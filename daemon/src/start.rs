@@ -97,8 +97,9 @@ impl Starter {
             Ok(plan) => plan,
             Err(refusal) => return self.refuse(&log, &refusal),
         };
-        // From here on there is the plan's.
+        // From here on there is the plan's. The report has all files, with what is secret in them.
         drop(log);
+        drop(report);
         if let Err(error) = probe_pid_file(&plan.pid_path) {
             return self.refuse(&plan.log, &error.into());
         }

@@ -4,36 +4,31 @@ use std::fmt;
 
 use pkcs8::EncryptedPrivateKeyInfoRef;
 use pkcs8::der::SecretDocument;
-use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
+use zeroize::Zeroizing;
 
 use super::Passphrases;
 use super::pem::{Section, sections};
 use super::traditional::Traditional;
 
-/// Finds the first key of the text and has it taken by `load`; the passphrases are tried in turn.
+/// A key as DER, wiped when it is dropped.
+type Der = Zeroizing<PrivateKeyDer<'static>>;
+
+/// Finds the first key of the text and shows it to `load`; the passphrases are tried in turn.
 ///
 /// # Errors
 /// What is wrong with the text, or `load`'s.
 pub(super) fn load<K>(
     text: &[u8],
     passphrases: Passphrases<'_>,
-    load: impl Fn(PrivateKeyDer<'static>) -> Result<K, String>,
+    load: impl Fn(&PrivateKeyDer<'_>) -> Result<K, String>,
 ) -> Result<K, String> {
     let is_key = |section: &Section<'_>| section.label.ends_with("PRIVATE KEY");
     let section = sections(text).find(is_key).ok_or("no private key in PEM form in it")?;
     match Encrypted::of(&section)? {
         Some(key) => key.load(passphrases, load),
-        None => load(in_clear(&section)?),
+        None => load(&Kind::of(section.label)?.der(section.decode()?)),
     }
-}
-
-fn in_clear(section: &Section<'_>) -> Result<PrivateKeyDer<'static>, String> {
-    let key = PrivateKeyDer::from_pem_slice(section.text);
-    key.map_err(|error| match matches!(error, pem::Error::NoItemsFound) {
-        true => format!("\"{}\" is not supported", section.label),
-        false => error.to_string(),
-    })
 }
 
 /// An encrypted key, and what it is once it is in clear.
@@ -56,6 +51,25 @@ enum Kind {
     Pkcs8,
 }
 
+impl Kind {
+    fn of(label: &str) -> Result<Self, String> {
+        match label {
+            "RSA PRIVATE KEY" => Ok(Self::Pkcs1),
+            "EC PRIVATE KEY" => Ok(Self::Sec1),
+            "PRIVATE KEY" => Ok(Self::Pkcs8),
+            label => Err(format!("\"{label}\" is not supported")),
+        }
+    }
+
+    fn der(self, bytes: Vec<u8>) -> Der {
+        Zeroizing::new(match self {
+            Self::Pkcs1 => PrivatePkcs1KeyDer::from(bytes).into(),
+            Self::Sec1 => PrivateSec1KeyDer::from(bytes).into(),
+            Self::Pkcs8 => PrivatePkcs8KeyDer::from(bytes).into(),
+        })
+    }
+}
+
 /// Why a passphrase gives no key.
 enum Failure {
     /// It may be another one.
@@ -69,12 +83,7 @@ impl Encrypted {
         let form = if section.label == "ENCRYPTED PRIVATE KEY" {
             Form::Pkcs8
         } else if section.header("Proc-Type") == Some("4,ENCRYPTED") {
-            let kind = match section.label {
-                "RSA PRIVATE KEY" => Kind::Pkcs1,
-                "EC PRIVATE KEY" => Kind::Sec1,
-                "PRIVATE KEY" => Kind::Pkcs8,
-                label => return Err(format!("\"{label}\" is not supported")),
-            };
+            let kind = Kind::of(section.label)?;
             Form::Traditional(Traditional::new(section.header("DEK-Info").unwrap_or_default())?, kind)
         } else {
             return Ok(None);
@@ -85,7 +94,7 @@ impl Encrypted {
     fn load<K>(
         &self,
         passphrases: Passphrases<'_>,
-        load: impl Fn(PrivateKeyDer<'static>) -> Result<K, String>,
+        load: impl Fn(&PrivateKeyDer<'_>) -> Result<K, String>,
     ) -> Result<K, String> {
         let Passphrases { directive, phrases } = passphrases;
         let mut reason = match phrases {
@@ -95,7 +104,7 @@ impl Encrypted {
         for passphrase in phrases {
             match self.decrypt(passphrase.expose()) {
                 // A wrong passphrase may give what only looks like a key.
-                Ok(key) => match load(key) {
+                Ok(key) => match load(&key) {
                     Ok(loaded) => return Ok(loaded),
                     Err(error) => reason = error,
                 },
@@ -106,19 +115,14 @@ impl Encrypted {
         Err(reason)
     }
 
-    fn decrypt(&self, passphrase: &[u8]) -> Result<PrivateKeyDer<'static>, Failure> {
+    fn decrypt(&self, passphrase: &[u8]) -> Result<Der, Failure> {
         let (key, kind) = match &self.form {
             Form::Pkcs8 => (decrypt_pkcs8(&self.data, passphrase)?, Kind::Pkcs8),
             Form::Traditional(encryption, kind) => {
                 (encryption.decrypt(&self.data, passphrase).ok_or(Failure::Passphrase)?, *kind)
             }
         };
-        let der = key.as_bytes().to_vec();
-        Ok(match kind {
-            Kind::Pkcs1 => PrivatePkcs1KeyDer::from(der).into(),
-            Kind::Sec1 => PrivateSec1KeyDer::from(der).into(),
-            Kind::Pkcs8 => PrivatePkcs8KeyDer::from(der).into(),
-        })
+        Ok(kind.der(key.as_bytes().to_vec()))
     }
 }
 
@@ -144,7 +148,7 @@ mod tests {
     use gatepost_protocol::secret::Secret;
 
     use super::*;
-    use crate::certificates::provider;
+    use crate::certificates::signing_key;
 
     const KEYS: &str = include_str!("tests/keys.txt");
 
@@ -153,7 +157,7 @@ mod tests {
         let passphrases: Vec<_> = passphrases.iter().map(|text| Secret::from(text.as_bytes())).collect();
         let passphrases = Passphrases { directive: "ssl_password_file", phrases: &passphrases };
         load(text.as_bytes(), passphrases, |der| {
-            let key = provider().key_provider.load_private_key(der).map_err(|error| error.to_string())?;
+            let key = signing_key(der).map_err(|error| error.to_string())?;
             Ok(key.public_key().expect("a public key").to_vec())
         })
     }

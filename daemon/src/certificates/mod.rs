@@ -30,8 +30,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use gatepost_protocol::secret::Secret;
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::PrivateKeyDer;
 use rustls::server::ServerConfig;
+use rustls::sign::SigningKey;
 use thiserror::Error;
 
 use self::chooser::Chooser;
@@ -72,7 +75,7 @@ pub(crate) struct Settings<'a> {
 pub(crate) enum Certificates {
     File(PathBuf),
     /// `data:`
-    Data(Vec<u8>),
+    Data(Secret),
     /// `engine:` or `store:`, which need OpenSSL.
     Elsewhere(String),
 }
@@ -135,6 +138,14 @@ pub(crate) fn provider() -> CryptoProvider {
     return rustls::crypto::ring::default_provider();
 }
 
+/// Takes a key into the cryptography that was compiled in. The provider's own way would not leave it to be wiped.
+fn signing_key(der: &PrivateKeyDer<'_>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+    #[cfg(feature = "aws-lc-rs")]
+    return rustls::crypto::aws_lc_rs::sign::any_supported_type(der);
+    #[cfg(not(feature = "aws-lc-rs"))]
+    return rustls::crypto::ring::sign::any_supported_type(der);
+}
+
 /// Whether there is what `ssl_dhparam` names.
 pub(crate) fn has_dh_parameters(text: &[u8]) -> bool {
     pem::sections(text).any(|section| matches!(section.label, "DH PARAMETERS" | "X9.42 DH PARAMETERS"))
@@ -151,7 +162,7 @@ pub(crate) fn server_config(
     let provider = Arc::new(provider);
     let mut keys = Vec::new();
     for (certificates, key) in &settings.pairs {
-        keys.push(Arc::new(certified_key(certificates, key, settings.passphrases, &provider, read)?));
+        keys.push(Arc::new(certified_key(certificates, key, settings.passphrases, read)?));
     }
     // Sessions resume only where they could have begun: the certificates, and what clients are asked for, are part of
     // what they are kept under.

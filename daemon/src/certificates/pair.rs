@@ -3,8 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 use x509_cert::der::{Decode, Encode, Header, Reader, SliceReader};
@@ -12,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::pem::sections;
 use super::read::Parsed;
-use super::{CertificateError, Certificates, Passphrases, keys};
+use super::{CertificateError, Certificates, Passphrases, keys, signing_key};
 use crate::log::lines::error_text;
 
 /// Loads a pair, and makes sure that it is one.
@@ -20,14 +19,13 @@ pub(super) fn certified_key(
     certificates: &Certificates,
     key: &Certificates,
     passphrases: Passphrases<'_>,
-    provider: &CryptoProvider,
     read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<CertifiedKey, CertificateError> {
     let failed = |reason| CertificateError::Certificate(certificates.clone(), reason);
     let chain = text(certificates, read).and_then(|text| chain(&text)).map_err(failed)?;
     let key_failed = |reason| CertificateError::Key(key.clone(), reason);
-    let text = Zeroizing::new(text(key, read).map_err(key_failed)?);
-    let load = |der| provider.key_provider.load_private_key(der).map_err(|error| error.to_string());
+    let text = text(key, read).map_err(key_failed)?;
+    let load = |der: &PrivateKeyDer<'_>| signing_key(der).map_err(|error| error.to_string());
     let signer = keys::load(&text, passphrases, load).map_err(key_failed)?;
     let certified = CertifiedKey::new(chain, signer);
     match is_pair(&certified).map_err(failed)? {
@@ -52,15 +50,16 @@ fn is_pair(certified: &CertifiedKey) -> Result<bool, String> {
     }
 }
 
+/// The text, which may be a key.
 pub(super) fn text(
     from: &Certificates,
     read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
-) -> Result<Vec<u8>, String> {
+) -> Result<Zeroizing<Vec<u8>>, String> {
     match from {
         Certificates::File(path) => {
-            read(path).map_err(|error| format!("open() failed {}", error_text(&error)))
+            read(path).map(Zeroizing::new).map_err(|error| format!("open() failed {}", error_text(&error)))
         }
-        Certificates::Data(text) => Ok(text.clone()),
+        Certificates::Data(text) => Ok(Zeroizing::new(text.expose().to_vec())),
         Certificates::Elsewhere(_) => Err("only files and \"data:\" are supported".into()),
     }
 }

@@ -1,5 +1,7 @@
 //! The sections of a PEM text (RFC 7468), those with headers (RFC 1421) included.
 
+use zeroize::Zeroizing;
+
 /// One section, from its `BEGIN` line to its `END` line.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Section<'a> {
@@ -66,12 +68,14 @@ impl<'a> Section<'a> {
         str::from_utf8(value.trim_ascii()).ok()
     }
 
-    /// The bytes that it stands for.
+    /// The bytes that it stands for. If they are a key they are the caller's to wipe.
     pub(super) fn decode(&self) -> Result<Vec<u8>, String> {
         let label = self.label;
         let inner = self.inner.ok_or_else(|| format!("\"-----END {label}-----\" is missing"))?;
         let (_, body) = self.parts(inner);
-        let digits: Vec<u8> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        // As large as it may become: growing would leave copies behind.
+        let mut digits = Zeroizing::new(Vec::with_capacity(body.len()));
+        digits.extend(body.iter().filter(|byte| !byte.is_ascii_whitespace()));
         data_encoding::BASE64.decode(&digits).map_err(|error| format!("bad base64 in \"{label}\": {error}"))
     }
 

@@ -42,7 +42,7 @@ impl<'a> SessionTable<'a> {
 
     /// Keeps a session until `expires`, in seconds; whether there was room for it.
     pub(super) fn put(&mut self, digest: &Digest, expires: u64, session: &[u8]) -> bool {
-        self.take(digest, 0);
+        self.remove(digest);
         let size = (HEADER + session.len()).next_multiple_of(WORD);
         if session.len() > LONGEST || size > self.ring.len() {
             return false;
@@ -79,11 +79,16 @@ impl<'a> SessionTable<'a> {
     /// [`get`](Self::get), and the session is no longer there.
     pub(super) fn take(&mut self, digest: &Digest, now: u64) -> Option<Vec<u8>> {
         let found = self.get(digest, now);
+        self.remove(digest);
+        found
+    }
+
+    /// Wipes the session, if it is there. No copy of it is made.
+    fn remove(&mut self, digest: &Digest) {
         if let Some((place, session)) = self.find(digest) {
             self.index[place..place + WORD].fill(0);
             self.ring[session].fill(0);
         }
-        found
     }
 
     /// Where its position and where its bytes are.

@@ -19,7 +19,7 @@ fn pair() -> (String, String) {
 fn settings(certificate: &str, key: &str) -> Settings<'static> {
     let from = |text: &str| match text.strip_prefix('/') {
         Some(_) => Certificates::File(text.into()),
-        None => Certificates::Data(text.into()),
+        None => Certificates::Data(text.as_bytes().into()),
     };
     Settings {
         pairs: vec![(from(certificate), from(key))],
@@ -149,8 +149,10 @@ fn a_trusted_certificate_is_presented_without_what_was_added() {
 fn keys_of_openssl_are_refused_by_name() {
     let (certificate, _) = pair();
     let key = Certificates::Elsewhere("engine:pkcs11:id".into());
-    let settings =
-        Settings { pairs: vec![(Certificates::Data(certificate.into()), key)], ..settings("/c", "/k") };
+    let settings = Settings {
+        pairs: vec![(Certificates::Data(certificate.as_bytes().into()), key)],
+        ..settings("/c", "/k")
+    };
     let error = server_config(&settings, &missing).expect_err("no engine").to_string();
     assert_eq!(
         error,

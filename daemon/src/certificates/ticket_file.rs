@@ -49,8 +49,11 @@ impl TicketKey {
 
     /// A ticket that opens for servers with the same identity.
     pub(super) fn seal(&self, plain: &[u8], vector: [u8; BLOCK], identity: &Digest) -> Option<Vec<u8>> {
-        let mut ticket = [&self.name[..], &vector, plain].concat();
-        ticket.resize(NAME + BLOCK + (plain.len() + 1).next_multiple_of(BLOCK), 0);
+        let length = NAME + BLOCK + (plain.len() + 1).next_multiple_of(BLOCK);
+        // All at once: growing would leave a copy of the session behind.
+        let mut ticket = Vec::with_capacity(length + MAC);
+        [&self.name[..], &vector, plain].iter().for_each(|part| ticket.extend_from_slice(part));
+        ticket.resize(length, 0);
         let text = &mut ticket[NAME + BLOCK..];
         match &self.aes {
             AesKey::Aes128(key) => encrypt::<Encryptor<aes::Aes128>>(&**key, &vector, text, plain.len()),
@@ -144,6 +147,7 @@ mod tests {
         for length in [0, 15, 16, 100] {
             let session = vec![5; length];
             let ticket = long.seal(&session, [1; BLOCK], &IDENTITY).expect("a ticket");
+            assert_eq!(ticket.capacity(), ticket.len(), "it was never moved");
             assert_eq!(long.open(&ticket, &IDENTITY).as_deref(), Some(&session));
             assert!(long.open(&ticket, &[8; 32]).is_none() && short.open(&ticket, &IDENTITY).is_none());
             for end in 0..ticket.len() {

@@ -104,7 +104,9 @@ impl Tickets {
 
 /// The nonce, then what was sealed.
 fn seal(key: &Key, nonce: [u8; NONCE_LEN], plain: &[u8]) -> Option<Vec<u8>> {
-    let mut sealed = plain.to_vec();
+    // With room for the tag: growing would leave a copy of the session behind.
+    let mut sealed = Vec::with_capacity(plain.len() + AES_256_GCM.tag_len());
+    sealed.extend_from_slice(plain);
     let unique = Nonce::assume_unique_for_key(nonce);
     sealing_key(key)?.seal_in_place_append_tag(unique, Aad::empty(), &mut sealed).ok()?;
     Some([&nonce[..], &sealed].concat())

@@ -65,9 +65,7 @@ pub(crate) fn client_config(
         None => None,
     };
     let pair = match &settings.pair {
-        Some((certificates, key)) => {
-            Some(certified_key(certificates, key, settings.passphrases, &provider, read)?)
-        }
+        Some((certificates, key)) => Some(certified_key(certificates, key, settings.passphrases, read)?),
         None => None,
     };
     let builder = ClientConfig::builder_with_provider(Arc::new(provider))

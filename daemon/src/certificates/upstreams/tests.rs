@@ -41,7 +41,7 @@ fn signed(parameters: &CertificateParams, issuer: &Authority) -> Arc<ServerConfi
 
 /// A client that trusts what is in this PEM text.
 fn trusting(pem: &str) -> Arc<ClientConfig> {
-    let authorities = Certificates::Data(pem.into());
+    let authorities = Certificates::Data(pem.as_bytes().into());
     client(Some(Trust { authorities, crl: None, depth: 1 }))
 }
 

@@ -222,7 +222,7 @@ fn tls_mode<'a>(block: &'a ServerBlock, layer: &'a Layer) -> Option<(&'static st
 
 pub(super) fn named(reader: &Reader<'_>, text: &str) -> Certificates {
     match text.strip_prefix("data:") {
-        Some(pem) => Certificates::Data(pem.as_bytes().to_vec()),
+        Some(pem) => Certificates::Data(pem.as_bytes().into()),
         None if text.starts_with("engine:") || text.starts_with("store:") => {
             Certificates::Elsewhere(text.to_owned())
         }
