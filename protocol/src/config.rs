@@ -76,7 +76,7 @@ pub struct Server {
     pub verify_client: Option<ClientVerification>,
     /// `proxy_pass_error_message`.
     pub pass_error_message: bool,
-    /// `proxy_auth_failure`: a backend's refusal of the credentials is told as a failed login.
+    /// `proxy_auth_failure`: a backend's refusal is told as a failed login, if it is about the credentials.
     pub auth_failure: bool,
     /// `proxy_session_log`: the end of a session tells bytes and time.
     pub session_log: bool,

@@ -171,6 +171,36 @@ pub(crate) struct BackendRefusal {
     pub(crate) reply: Vec<u8>,
     /// What the log shows: without the final CRLF and (IMAP) the tag.
     pub(crate) text: Vec<u8>,
-    /// A clean negative answer (`-ERR`, `NO`, `5xx`) to the step that carries the credentials: the client may try again.
-    pub(crate) clean: bool,
+    /// What it is about.
+    pub(crate) grounds: Grounds,
+}
+
+/// What a backend's refusal says of the login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grounds {
+    /// Login or password are not accepted.
+    Credentials,
+    /// A negative answer (`-ERR`, `NO`, `5xx`) to the step that carries the credentials, which are not what it is about:
+    /// an outage, a mailbox in use, a policy.
+    Otherwise,
+    /// Anything else that is no positive answer.
+    Disorder,
+}
+
+impl Grounds {
+    /// Of a negative answer in IMAP or POP3 by its response code, which `text` begins with if there is one (RFC 5530, RFC
+    /// 2449 section 8, RFC 3206). One without a code is about the credentials, as that is what was asked.
+    pub(crate) fn of_text(text: &[u8]) -> Self {
+        const ABOUT_CREDENTIALS: [&[u8]; 4] =
+            [b"AUTHENTICATIONFAILED", b"AUTHORIZATIONFAILED", b"EXPIRED", b"AUTH"];
+        let Some(code) = text.strip_prefix(b"[") else { return Self::Credentials };
+        let end = code.iter().position(|byte| matches!(byte, b']' | b' ')).unwrap_or(code.len());
+        let is_about_them = ABOUT_CREDENTIALS.iter().any(|known| code[..end].eq_ignore_ascii_case(known));
+        if is_about_them { Self::Credentials } else { Self::Otherwise }
+    }
+
+    /// Whether the client may try again where it is told: the backend has answered what it was asked.
+    pub(crate) fn is_clean(self) -> bool {
+        matches!(self, Self::Credentials | Self::Otherwise)
+    }
 }

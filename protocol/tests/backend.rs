@@ -153,6 +153,37 @@ fn only_a_clean_refusal_is_told_as_a_failed_login() {
     );
 }
 
+/// A backend's outage is no wrong password, whatever step it shows at.
+#[test]
+fn a_refusal_for_another_reason_is_an_internal_error() {
+    let server = Server { auth_failure: true, ..pop3(StartTls::Off) };
+    let rest = "
+        S: -ERR internal server error
+        ! log BackendRefused \"-ERR [SYS/TEMP] mailbox is locked\" passed=false
+        ! close client
+        ! close backend
+        ! finish
+    ";
+    let refused = REFUSED_BY_BACKEND.replace("-ERR ", "-ERR [SYS/TEMP] ");
+    check(&listener(server), &[&refused, rest].concat());
+}
+
+/// The client that is shown the reason may wait and try again, as after any clean refusal.
+#[test]
+fn a_refusal_for_another_reason_is_passed_on() {
+    let server = Server { auth_failure: true, pass_error_message: true, ..pop3(StartTls::Off) };
+    let rest = "
+        ! log BackendRefused \"-ERR [IN-USE] mailbox is locked\" passed=true
+        ! close backend
+        > sleep 2
+        S: -ERR [IN-USE] mailbox is locked
+        C: USER joe
+        S: +OK
+    ";
+    let refused = REFUSED_BY_BACKEND.replace("-ERR ", "-ERR [IN-USE] ");
+    check(&listener(server), &[&refused, rest].concat());
+}
+
 #[test]
 fn a_backend_that_is_busy_ends_the_session() {
     let server = Server { pass_error_message: true, ..pop3(StartTls::Off) };

@@ -19,7 +19,7 @@
 
 use super::command::Tag;
 use crate::event::{Event, Stage};
-use crate::machine::{BackendContext, BackendLogin, BackendRefusal, BackendStep};
+use crate::machine::{BackendContext, BackendLogin, BackendRefusal, BackendStep, Grounds};
 use crate::sasl;
 use crate::secret::Secret;
 
@@ -296,10 +296,15 @@ impl Login {
             | State::Over
             | State::OverInLiteral => {}
         }
+        let grounds = if is_status(response, b"NO") {
+            Grounds::of_text(response[2..].trim_ascii_start())
+        } else {
+            Grounds::Disorder
+        };
         BackendStep::Refused(BackendRefusal {
             reply: self.untagged_and(line),
             text: response.to_vec(),
-            clean: is_status(response, b"NO"),
+            grounds,
         })
     }
 
@@ -309,7 +314,7 @@ impl Login {
         BackendStep::Refused(BackendRefusal {
             reply: self.untagged_and(line),
             text: line.to_vec(),
-            clean: false,
+            grounds: Grounds::Disorder,
         })
     }
 

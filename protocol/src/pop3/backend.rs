@@ -12,7 +12,7 @@
 //! A greeting's APOP timestamp is of no use here: the password is known, and USER and PASS work everywhere.
 
 use crate::event::{Event, Stage};
-use crate::machine::{BackendContext, BackendLogin, BackendRefusal, BackendStep};
+use crate::machine::{BackendContext, BackendLogin, BackendRefusal, BackendStep, Grounds};
 use crate::sasl;
 use crate::secret::Secret;
 
@@ -129,11 +129,11 @@ impl State {
             Self::UserSent(_) | Self::PassSent => true,
             Self::Connected(_) | Self::StlsSent(_) | Self::Securing(_) | Self::Over => false,
         };
-        BackendStep::Refused(BackendRefusal {
-            reply: [line, b"\r\n"].concat(),
-            text: line.to_vec(),
-            clean: has_sent_credentials && line.starts_with(b"-ERR"),
-        })
+        let grounds = match line.strip_prefix(b"-ERR") {
+            Some(text) if has_sent_credentials => Grounds::of_text(text.trim_ascii_start()),
+            Some(_) | None => Grounds::Disorder,
+        };
+        BackendStep::Refused(BackendRefusal { reply: [line, b"\r\n"].concat(), text: line.to_vec(), grounds })
     }
 }
 
@@ -225,22 +225,27 @@ mod tests {
 
     #[test]
     fn refusals() {
-        for (accepted, line, clean) in [
-            (0, "-ERR busy", false),
-            (0, "", false),
-            (0, "220 mx ESMTP", false),
-            (1, "-ERR no such user", true),
-            (1, "+", false),
-            (2, "-ERR [AUTH] Authentication failed.", true),
-            (2, "* BYE", false),
-            (2, "-err", false),
+        for (accepted, line, grounds) in [
+            (0, "-ERR busy", Grounds::Disorder),
+            (0, "", Grounds::Disorder),
+            (0, "220 mx ESMTP", Grounds::Disorder),
+            (1, "-ERR no such user", Grounds::Credentials),
+            (1, "-ERR [SYS/TEMP] no user database", Grounds::Otherwise),
+            (1, "+", Grounds::Disorder),
+            (2, "-ERR", Grounds::Credentials),
+            (2, "-ERR [AUTH] Authentication failed.", Grounds::Credentials),
+            (2, "-ERR [in-use] locked", Grounds::Otherwise),
+            (2, "-ERR [LOGIN-DELAY] wait", Grounds::Otherwise),
+            (2, "-ERR [SYS/PERM] gone", Grounds::Otherwise),
+            (2, "* BYE", Grounds::Disorder),
+            (2, "-err", Grounds::Disorder),
         ] {
             let mut joe = Dialogue::joe();
             for _ in 0..accepted {
                 assert_eq!(joe.on_line(b"+OK"), BackendStep::Continue);
             }
             let refusal =
-                BackendRefusal { reply: format!("{line}\r\n").into(), text: line.as_bytes().into(), clean };
+                BackendRefusal { reply: format!("{line}\r\n").into(), text: line.as_bytes().into(), grounds };
             assert_eq!(joe.on_line(line.as_bytes()), BackendStep::Refused(refusal), "{line:?}");
             assert_eq!(joe.stage, Stage::ReadingResponse);
             assert!(joe.command.is_empty() && joe.reply.is_empty());

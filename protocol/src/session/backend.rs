@@ -12,7 +12,7 @@ use crate::config::{Protocol, ProxyProtocol, ProxySsl};
 use crate::deadline::Timer;
 use crate::event::{Event, Stage};
 use crate::line::{self, Front, Pending};
-use crate::machine::{BackendContext, BackendLogin, BackendRefusal, BackendStep, Login};
+use crate::machine::{BackendContext, BackendLogin, BackendRefusal, BackendStep, Grounds, Login};
 use crate::proxy_protocol;
 use crate::relay::{LegFailure, Traffic};
 use crate::session::core::Core;
@@ -248,18 +248,18 @@ impl LoggingIn {
         step
     }
 
-    /// With `proxy_pass_error_message` the client sees the refusal, with `proxy_auth_failure` that its login failed; after
-    /// a clean refusal it may try again.
+    /// With `proxy_pass_error_message` the client sees the refusal, with `proxy_auth_failure` that its login failed, if the
+    /// refusal says so; after a clean one it may try again.
     fn on_refused(mut self, refusal: BackendRefusal, core: &mut Core, now: Instant) -> Phase {
         let passed = core.server.pass_error_message;
-        let told = passed || (core.server.auth_failure && refusal.clean);
+        let told = passed || (core.server.auth_failure && refusal.grounds == Grounds::Credentials);
         let event = Event::BackendRefused { text: refusal.text, passed: told };
         core.actions.log(event, Some(Stage::ReadingResponse));
         self.login.on_quit(&mut core.command);
         if !told {
             return core.internal_error();
         }
-        if !refusal.clean {
+        if !refusal.grounds.is_clean() {
             core.reply.extend_from_slice(&refusal.reply);
             return core.close();
         }

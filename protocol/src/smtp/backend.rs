@@ -22,7 +22,7 @@ use super::reply::{self, Progress, Reply};
 use super::{Hello, Settings, Xclient, settings, xclient};
 use crate::auth::Envelope;
 use crate::event::{Event, Stage};
-use crate::machine::{BackendContext, BackendLogin, BackendRefusal, BackendStep};
+use crate::machine::{BackendContext, BackendLogin, BackendRefusal, BackendStep, Grounds};
 use crate::sasl;
 
 /// The login while it is under way.
@@ -80,7 +80,7 @@ impl Login {
             }
             Progress::Malformed => {
                 self.state = State::Over;
-                refuse(std::mem::take(&mut self.reply), false)
+                refuse(std::mem::take(&mut self.reply), Grounds::Disorder)
             }
             Progress::TooLong => {
                 self.state = State::Over;
@@ -114,11 +114,10 @@ impl Login {
                 BackendStep::LoggedIn
             }
             (State::AuthSent, b"235") => logged_in(context),
-            (State::AuthSent, code) => {
-                let clean = code.starts_with(b"5");
-                refuse(reply, clean)
-            }
-            (_, _) => refuse(reply, false),
+            // RFC 4954 section 6; all others are about the mechanism, the order of commands, a policy.
+            (State::AuthSent, b"535") => refuse(reply, Grounds::Credentials),
+            (State::AuthSent, [b'5', ..]) => refuse(reply, Grounds::Otherwise),
+            (_, _) => refuse(reply, Grounds::Disorder),
         }
     }
 
@@ -249,7 +248,7 @@ fn logged_in(context: &mut BackendContext<'_>) -> BackendStep {
     BackendStep::LoggedIn
 }
 
-fn refuse(reply: Reply, clean: bool) -> BackendStep {
+fn refuse(reply: Reply, grounds: Grounds) -> BackendStep {
     let text = reply.text().to_vec();
-    BackendStep::Refused(BackendRefusal { reply: reply.into_bytes(), text, clean })
+    BackendStep::Refused(BackendRefusal { reply: reply.into_bytes(), text, grounds })
 }

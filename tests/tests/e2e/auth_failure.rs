@@ -118,6 +118,30 @@ on_both! {
         }
     }
 
+    fn an_outage_of_the_backend_is_no_wrong_password(program: Program) {
+        for (protocol, refusal, reply) in [
+            (Protocol::Imap, "[UNAVAILABLE] no user database", "a1 NO [UNAVAILABLE] internal server error"),
+            (Protocol::Pop3, "[SYS/TEMP] no user database", "-ERR internal server error"),
+            (Protocol::Smtp, "530 5.7.0 Must issue a STARTTLS command first", "451 4.3.2 Internal server error"),
+        ] {
+            let behaviour = Behaviour {
+                login: Login::Refuse(refusal.to_owned()),
+                capabilities: capabilities(protocol),
+                ..Behaviour::default()
+            };
+            let directives = "proxy_smtp_auth on; xclient off; proxy_auth_failure on;";
+            let setup = Plan::new(protocol).behaviour(behaviour).directives(directives).start(program);
+            let mut client = setup.client();
+            log_in(&mut client, protocol, "a1", "right", Some(reply));
+            if protocol == Protocol::Imap {
+                client.expect("* BYE internal server error");
+            }
+            client.expect_eof();
+            let log = setup.proxy.await_log("upstream sent invalid response: \"");
+            assert!(log.contains("[error]") && log.contains(refusal), "{log}");
+        }
+    }
+
     fn only_a_clean_refusal_of_the_password_counts(program: Program) {
         // Nobody was asked for a password when the backend said no.
         let behaviour = Behaviour { login: Login::Greet("-ERR busy".to_owned()), ..Behaviour::default() };

@@ -64,9 +64,14 @@ impl std::fmt::Display for Outcome {
             BackendStep::StartTls => writeln!(f, "= TLS"),
             BackendStep::LoggedIn => writeln!(f, "= logged in"),
             BackendStep::Failed => writeln!(f, "= failed"),
-            BackendStep::Refused(BackendRefusal { reply, text, clean }) => {
+            BackendStep::Refused(BackendRefusal { reply, text, grounds }) => {
                 let (reply, text) = (reply.escape_ascii(), text.escape_ascii());
-                writeln!(f, "= refused {} '{text}' '{reply}'", if *clean { "cleanly" } else { "badly" })
+                let grounds = match grounds {
+                    Grounds::Credentials => "cleanly",
+                    Grounds::Otherwise => "otherwise",
+                    Grounds::Disorder => "badly",
+                };
+                writeln!(f, "= refused {grounds} '{text}' '{reply}'")
             }
         }
     }
@@ -296,6 +301,29 @@ fn a_negative_answer_to_the_login_is_clean() {
         ! quit
         C: logout LOGOUT\r\n",
     );
+}
+
+/// RFC 5530.
+#[test]
+fn a_code_tells_what_a_negative_answer_is_about() {
+    for (text, grounds) in [
+        ("", "cleanly"),
+        (" wrong", "cleanly"),
+        (" [authenticationfailed] wrong", "cleanly"),
+        (" [AUTHORIZATIONFAILED] not as him", "cleanly"),
+        (" [EXPIRED] too old", "cleanly"),
+        (" [UNAVAILABLE] no user database", "otherwise"),
+        (" [PRIVACYREQUIRED] TLS first", "otherwise"),
+        (" [LIMIT] too many connections", "otherwise"),
+        (" [INUSE] locked", "otherwise"),
+        (" [CONTACTADMIN] call us", "otherwise"),
+        (" [AUTH", "cleanly"),
+        (" [AUTHENTICATION] x", "otherwise"),
+        (" [", "otherwise"),
+    ] {
+        let line = format!("a1 NO{text}");
+        check_end(&format!("S: {line}\n= refused {grounds} 'NO{text}' '{line}\\r\\n'"));
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::action::Action;
 use crate::address::ClientAddr;
 use crate::config::ProxyProtocol;
 use crate::event::Stage;
-use crate::machine::{BackendContext, BackendStep, Challenges};
+use crate::machine::{BackendContext, BackendStep, Challenges, Grounds};
 use crate::sasl::Mechanism;
 
 const ENTROPY: [u8; 16] = *b"sixteen bytes it";
@@ -214,8 +214,12 @@ impl<'a> Driver<'a> {
             BackendStep::Refused(refusal) => {
                 let text = String::from_utf8_lossy(&refusal.text);
                 assert_eq!(refusal.reply, [&refusal.text[..], b"\r\n"].concat());
-                let clean = if refusal.clean { "cleanly " } else { "" };
-                self.seen.push(format!("=> refused {clean}{text:?}"));
+                let grounds = match refusal.grounds {
+                    Grounds::Credentials => "cleanly ",
+                    Grounds::Otherwise => "otherwise ",
+                    Grounds::Disorder => "",
+                };
+                self.seen.push(format!("=> refused {grounds}{text:?}"));
             }
         }
     }

@@ -45,7 +45,12 @@ fn a_wrong_reply_ends_the_login_at_any_step() {
         &["B: 220 x", "B: 250 x"],
         &[
             ("535 5.7.8 Authentication failed", "refused cleanly"),
-            ("503 5.5.1 AUTH not available", "refused cleanly"),
+            ("535", "refused cleanly"),
+            ("503 5.5.1 AUTH not available", "refused otherwise"),
+            ("504 5.5.4 what?", "refused otherwise"),
+            ("530 5.7.0 Must issue a STARTTLS command first", "refused otherwise"),
+            ("534 5.7.9 too weak", "refused otherwise"),
+            ("538 5.7.11 Encryption required", "refused otherwise"),
             ("454 4.7.0 later", "refused"),
             ("421 4.3.2 busy", "refused"),
             ("334 ", "refused"),
