@@ -77,6 +77,22 @@ impl Wire {
         Ok(handshake)
     }
 
+    /// Writes a record, or words in clear, and these bytes behind it as they are.
+    pub(crate) fn write_with_junk(&mut self, words: &[u8], junk: &[u8]) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        match self {
+            Self::Clear(_) => bytes.extend_from_slice(words),
+            Self::Tls(stream) => {
+                stream.conn.writer().write_all(words)?;
+                while stream.conn.wants_write() {
+                    stream.conn.write_tls(&mut bytes)?;
+                }
+            }
+        }
+        bytes.extend_from_slice(junk);
+        self.socket().write_all(&bytes)
+    }
+
     /// What is below TLS.
     pub(crate) fn socket(&self) -> &TcpStream {
         match self {

@@ -5,12 +5,12 @@ use super::{Behaviour, Conversation, Login, Talk};
 pub(super) fn login(talk: &mut Conversation, behaviour: &Behaviour) -> Talk<()> {
     match &behaviour.login {
         Login::Greet(greeting) => talk.say(greeting)?,
-        Login::Accept | Login::Refuse(_) | Login::Close | Login::Reset | Login::Silence
+        Login::Accept | Login::Refuse(_) | Login::Break(_) | Login::Close | Login::Reset | Login::Silence
             if behaviour.capabilities.is_empty() =>
         {
             talk.say("* OK mock ready")?;
         }
-        Login::Accept | Login::Refuse(_) | Login::Close | Login::Reset | Login::Silence => {
+        Login::Accept | Login::Refuse(_) | Login::Break(_) | Login::Close | Login::Reset | Login::Silence => {
             talk.say(&format!(
                 "* OK [CAPABILITY IMAP4rev1 {}] mock ready",
                 behaviour.capabilities.join(" ")

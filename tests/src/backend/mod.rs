@@ -25,6 +25,9 @@ pub enum Login {
     Refuse(String),
     /// With this greeting instead of the usual one, without CRLF.
     Greet(String),
+    /// With a positive reply and, in the same write, these bytes behind it, which are not under TLS even if the reply is.
+    /// All that comes then is recorded as it is on the wire.
+    Break(&'static [u8]),
     /// By closing instead of a reply to the credentials.
     Close,
     /// By resetting the connection instead of a reply to the credentials.
@@ -185,6 +188,13 @@ impl Conversation {
     fn judge(&mut self, behaviour: &Behaviour, accepted: &str, refusal: impl Fn(&str) -> String) -> Talk<()> {
         match &behaviour.login {
             Login::Accept | Login::Greet(_) => self.say(accepted),
+            Login::Break(junk) => {
+                self.reader.get_mut().write_with_junk(format!("{accepted}\r\n").as_bytes(), junk)?;
+                let mut received = self.reader.buffer().to_vec();
+                let read = self.reader.get_ref().socket().read_to_end(&mut received);
+                self.record(|record| record.bytes = received);
+                read.and_then(|_| self.stop())
+            }
             Login::Refuse(text) => {
                 self.say(&refusal(text))?;
                 // QUIT or LOGOUT may follow; it belongs to the record.

@@ -5,7 +5,7 @@ use super::{Behaviour, Conversation, Login, Talk};
 pub(super) fn login(talk: &mut Conversation, behaviour: &Behaviour) -> Talk<()> {
     match &behaviour.login {
         Login::Greet(greeting) => talk.say(greeting)?,
-        Login::Accept | Login::Refuse(_) | Login::Close | Login::Reset | Login::Silence => {
+        Login::Accept | Login::Refuse(_) | Login::Break(_) | Login::Close | Login::Reset | Login::Silence => {
             talk.say("+OK mock ready <1.2@mock>")?
         }
     }

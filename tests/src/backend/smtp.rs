@@ -9,7 +9,7 @@ pub(super) fn login(talk: &mut Conversation, behaviour: &Behaviour) -> Talk<()> 
     let offered: Vec<_> = behaviour.capabilities.iter().filter(|word| !word.starts_with("LAST=")).collect();
     match &behaviour.login {
         Login::Greet(greeting) => talk.say(greeting)?,
-        Login::Accept | Login::Refuse(_) | Login::Close | Login::Reset | Login::Silence => {
+        Login::Accept | Login::Refuse(_) | Login::Break(_) | Login::Close | Login::Reset | Login::Silence => {
             talk.say("220-mock")?;
             talk.say("220 mock ESMTP")?;
         }

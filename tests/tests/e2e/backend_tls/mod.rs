@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gatepost_protocol::config::Protocol;
-use gatepost_tests::backend::{Backend, Behaviour, Secured};
+use gatepost_tests::backend::{Backend, Behaviour, Login, Secured};
 use gatepost_tests::{
     AuthAnswer, AuthServer, Authority, Client, Forward, Loopback, NameServer, Program, Proxy, on_both,
 };
@@ -36,6 +36,7 @@ struct Plan<'a> {
     resolver: bool,
     starttls: bool,
     injected: &'static str,
+    login: Login,
 }
 
 fn good(authority: &Authority, address: &str) -> Arc<ServerConfig> {
@@ -53,6 +54,7 @@ impl Default for Plan<'_> {
             resolver: false,
             starttls: false,
             injected: "",
+            login: Login::Accept,
         }
     }
 }
@@ -64,7 +66,9 @@ impl Plan<'_> {
         let address = host.port(2000);
         let config = (self.server)(&authority, &address.ip().to_string());
         let tls = Some(Secured { config, starttls: self.starttls, injected: self.injected });
-        let behaviour = Behaviour { tls, capabilities: vec!["LAST=AUTH".to_owned()], ..Behaviour::default() };
+        let login = self.login;
+        let behaviour =
+            Behaviour { login, tls, capabilities: vec!["LAST=AUTH".to_owned()], ..Behaviour::default() };
         let capabilities = if self.protocol == Protocol::Smtp { behaviour.capabilities } else { Vec::new() };
         let backend = Backend::start(self.protocol, address, Behaviour { capabilities, ..behaviour });
         let header = self.header;
@@ -227,6 +231,27 @@ on_both! {
                 protocol,
                 "upstream sent plaintext data after STARTTLS while reading response from upstream",
             );
+        }
+    }
+
+    fn nothing_follows_a_broken_record_in_clear(program: Program) {
+        for (protocol, junk) in [
+            (Protocol::Pop3, &b"junk\n"[..]),
+            (Protocol::Imap, &[21, 3, 3, 0, 2, 2, 40]),
+            (Protocol::Pop3, &[23, 3, 3, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+        ] {
+            let plan = Plan { protocol, login: Login::Break(junk), ..Plan::default() };
+            let relayed = plan.start(program);
+            let mut client = relayed.log_in(protocol, accepted(protocol));
+            // The proxy may have closed already.
+            drop(client.try_send("a word in secret\r\n"));
+            client.expect_eof();
+            relayed.proxy.await_log("while proxying and reading from upstream");
+            relayed.proxy.await_log("proxied session done");
+            let bytes = relayed.backend.await_end(0).bytes;
+            // An alert at most, or its beginning.
+            assert!(bytes.first().is_none_or(|kind| [21, 23].contains(kind)), "{}", bytes.escape_ascii());
+            assert!(!bytes.windows(6).any(|words| words == b"secret"), "{}", bytes.escape_ascii());
         }
     }
 
