@@ -200,6 +200,7 @@ pub(crate) fn forget(address: &Peer) {
 #[cfg(test)]
 mod tests {
     use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::path::Path;
 
     use super::*;
 
@@ -234,6 +235,52 @@ mod tests {
         assert!(accepted.keepalive().expect("an option"));
         assert_eq!(accepted.tcp_keepalive_time().expect("an option"), Duration::from_secs(77));
         assert_eq!(accepted.tcp_keepalive_retries().expect("an option"), 3);
+    }
+
+    #[test]
+    fn options_are_on_the_socket() {
+        let options = |options: Options| Options { backlog: 5, ..options };
+        let open = |address: &Peer, wanted: Options| {
+            Socket::from(listen(address, &options(wanted)).expect("a socket"))
+        };
+        let plain = open(&any_port(), Options::default());
+        let sizes = open(
+            &any_port(),
+            Options { receive_buffer: Some(9000), send_buffer: Some(7000), ..Options::default() },
+        );
+        // The kernel doubles them, to have room for its own.
+        assert_eq!(sizes.recv_buffer_size().expect("an option"), 18_000);
+        assert_eq!(sizes.send_buffer_size().expect("an option"), 14_000);
+        assert!(plain.recv_buffer_size().expect("an option") > 18_000);
+        let wildcard = Peer::Inet("[::]:0".parse().expect("an address"));
+        for ipv6_only in [true, false] {
+            let socket = open(&wildcard, Options { ipv6_only, ..Options::default() });
+            assert_eq!(socket.only_v6().expect("an option"), ipv6_only);
+        }
+        let multipath = listen(&any_port(), &options(Options { multipath: true, ..Options::default() }));
+        match (multipath, Path::new("/proc/sys/net/mptcp").exists()) {
+            (Ok(socket), true) => {
+                let protocol = Socket::from(socket).protocol();
+                assert_eq!(protocol.expect("an option"), Some(Protocol::MPTCP));
+            }
+            // A kernel without it.
+            (Err(error), false) => assert_eq!(error.call, "socket() for"),
+            (outcome, _) => panic!("{outcome:?}"),
+        }
+        assert_eq!(plain.protocol().expect("an option"), Some(Protocol::TCP));
+    }
+
+    #[test]
+    fn as_many_clients_wait_as_the_backlog_says() {
+        let socket = Socket::from(
+            listen(&any_port(), &Options { backlog: 3, ..Options::default() }).expect("a socket"),
+        );
+        let address = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("an address");
+        // One more than it says, as the kernel counts; the next one's connection is not made.
+        let waiting: Vec<_> = (0..4).map(|_| TcpStream::connect(address).expect("a connection")).collect();
+        let late = TcpStream::connect_timeout(&address, Duration::from_millis(200));
+        assert_eq!(late.expect_err("a full queue").kind(), io::ErrorKind::TimedOut);
+        drop(waiting);
     }
 
     #[test]

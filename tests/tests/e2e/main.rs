@@ -4,6 +4,7 @@
 
 mod auth_addresses;
 mod auth_failure;
+mod auth_keepalive;
 mod auth_tls;
 mod backend_names;
 mod backend_tls;
