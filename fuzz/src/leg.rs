@@ -10,19 +10,21 @@ pub(crate) struct Leg {
     pub(crate) is_end_told: bool,
     /// The peer's TLS, from where it begins on.
     pub(crate) tls: Option<tls::Peer>,
+    /// The socket has failed.
+    is_gone: bool,
     /// What the leg carried last, as it was on the wire.
     last: Vec<u8>,
 }
 
 impl Leg {
-    /// A leg whose socket has failed.
+    /// A leg whose socket has failed: its peer hears nothing any more.
     pub(crate) fn failed() -> Self {
-        Self { has_ended: true, is_end_told: true, ..Self::default() }
+        Self { has_ended: true, is_end_told: true, is_gone: true, ..Self::default() }
     }
 
     /// Takes what was sent to the peer, and gives it in clear.
     pub(crate) fn hear(&mut self, wire: &[u8]) -> Vec<u8> {
-        if wire.is_empty() {
+        if wire.is_empty() || self.is_gone {
             return Vec::new();
         }
         match &mut self.tls {
