@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use gatepost_protocol::action::Side;
 use gatepost_protocol::config::Protocol;
-use gatepost_protocol::event::Event;
+use gatepost_protocol::event::{Event, Stage};
 
 use crate::sys::Shared;
 
@@ -115,8 +115,8 @@ impl Metrics {
     }
 
     /// Counts an event of a session, if it is one of those that are counted.
-    pub(crate) fn add_event(&self, protocol: Protocol, event: &Event) {
-        if let Some(count) = count_of(event) {
+    pub(crate) fn add_event(&self, protocol: Protocol, event: &Event, stage: Option<Stage>) {
+        if let Some(count) = count_of(event, stage) {
             self.add(protocol, count, 1);
         }
     }
@@ -183,7 +183,8 @@ fn seat_index(seat: usize, activity: Activity, protocol: Protocol) -> usize {
     FIRST_SEAT + seat * SEAT_SIZE + activity as usize * PROTOCOLS.len() + protocol as usize
 }
 
-fn count_of(event: &Event) -> Option<Count> {
+/// What ends a login attempt is counted once, and what happens to a relay is no login attempt.
+fn count_of(event: &Event, stage: Option<Stage>) -> Option<Count> {
     if matches!(event, Event::Connected) {
         Some(Count::Accepted)
     } else if matches!(event, Event::ClientTimedOut) {
@@ -194,19 +195,42 @@ fn count_of(event: &Event) -> Option<Count> {
         Some(Count::Refused)
     } else if matches!(event, Event::AuthFailed(_)) {
         Some(Count::AuthFailed)
-    } else if matches!(
+    } else if is_backend_failure(event) && !stage.is_some_and(is_of_relay) {
+        Some(Count::BackendFailed)
+    } else {
+        None
+    }
+}
+
+fn is_backend_failure(event: &Event) -> bool {
+    matches!(
         event,
         Event::ConnectFailed(_)
             | Event::BackendTimedOut
             | Event::BackendClosed
             | Event::BackendReplyTooLong(_)
             | Event::BackendRefused { .. }
+            | Event::BackendNotTrusted(_)
+            | Event::ClosedInHandshake(Side::Backend)
+            | Event::NoPassword
+            | Event::NoStartTls
+            | Event::NoXclient { fatal: true }
+            | Event::PlaintextAfterStartTls(Side::Backend)
+            | Event::ReceiveFailed(Side::Backend, _)
+            | Event::SendFailed(Side::Backend, _)
             | Event::TlsFailed(Side::Backend, _)
-    ) {
-        Some(Count::BackendFailed)
-    } else {
-        None
-    }
+    )
+}
+
+fn is_of_relay(stage: Stage) -> bool {
+    matches!(
+        stage,
+        Stage::Proxying
+            | Stage::ReadingClient
+            | Stage::SendingBackend
+            | Stage::ReadingBackend
+            | Stage::SendingClient
+    )
 }
 
 fn head(text: &mut String, name: &str, help: &str, kind: &str) {
@@ -219,6 +243,8 @@ fn line(text: &mut String, name: &str, labels: &str, value: u64) {
 
 #[cfg(test)]
 mod tests {
+    use gatepost_protocol::action::Errno;
+
     use super::*;
 
     #[test]
@@ -235,10 +261,10 @@ mod tests {
     fn counts_of_all_seats_are_one() {
         let metrics = Metrics::new().expect("some pages of memory");
         let other = metrics.on_seat(1);
-        metrics.add_event(Protocol::Imap, &Event::Connected);
-        other.add_event(Protocol::Imap, &Event::Connected);
-        other.add_event(Protocol::Pop3, &Event::LoginRefused(b"no".to_vec()));
-        other.add_event(Protocol::Pop3, &Event::Done);
+        metrics.add_event(Protocol::Imap, &Event::Connected, None);
+        other.add_event(Protocol::Imap, &Event::Connected, None);
+        other.add_event(Protocol::Pop3, &Event::LoginRefused(b"no".to_vec()), Some(Stage::HttpAuth));
+        other.add_event(Protocol::Pop3, &Event::Done, None);
         metrics.add_bytes(Protocol::Smtp, Side::Backend, 1000);
         let text = metrics.render();
         for line in [
@@ -254,6 +280,25 @@ mod tests {
         // Each name is introduced once, and nothing but what was counted is there.
         assert_eq!(text.matches("# TYPE gatepost_logins_total ").count(), 1);
         assert_eq!(text.lines().filter(|line| !line.starts_with('#') && !line.ends_with(" 0")).count(), 3);
+    }
+
+    #[test]
+    fn a_login_fails_at_the_backend_until_the_relay_begins() {
+        let failures = [
+            Event::NoStartTls,
+            Event::ClosedInHandshake(Side::Backend),
+            Event::PlaintextAfterStartTls(Side::Backend),
+            Event::ReceiveFailed(Side::Backend, Errno(104)),
+            Event::TlsFailed(Side::Backend, "bad record".into()),
+        ];
+        for failure in failures {
+            let login = count_of(&failure, Some(Stage::ReadingResponse));
+            assert_eq!(login, Some(Count::BackendFailed), "{failure:?}");
+            assert_eq!(count_of(&failure, Some(Stage::ReadingBackend)), None, "{failure:?}");
+        }
+        for client in [Event::ReceiveFailed(Side::Client, Errno(104)), Event::NoXclient { fatal: false }] {
+            assert_eq!(count_of(&client, Some(Stage::ReadingResponse)), None, "{client:?}");
+        }
     }
 
     #[test]

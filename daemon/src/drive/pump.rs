@@ -279,7 +279,7 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
                 for auth::PassedOver { address, failure, time } in answer.passed_over {
                     self.auth_address = address;
                     self.log_auth_attempt(time, Some(&failure));
-                    self.log(&Event::AuthFailed(failure), Some(Stage::HttpAuth));
+                    self.log_passed_over(&Event::AuthFailed(failure), Some(Stage::HttpAuth));
                 }
                 self.auth_address = answer.address;
                 self.log_auth_attempt(answer.time, answer.outcome.as_ref().err());
@@ -287,7 +287,7 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
             }
             Outcome::Connected(connected) => {
                 for failure in connected.passed_over {
-                    self.log(&Event::ConnectFailed(failure), Some(Stage::Connecting));
+                    self.log_passed_over(&Event::ConnectFailed(failure), Some(Stage::Connecting));
                 }
                 Completion::Connected(connected.outcome.map(|leg| self.backend = Some(leg)))
             }

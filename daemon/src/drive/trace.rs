@@ -39,7 +39,12 @@ impl Detail {
 
 impl<R: Runtime, E: Engine> Pump<R, E> {
     pub(super) fn log(&self, event: &Event, stage: Option<Stage>) {
-        self.worker.metrics.add_event(self.inlet.protocol(), event);
+        self.worker.metrics.add_event(self.inlet.protocol(), event, stage);
+        self.log_passed_over(event, stage);
+    }
+
+    /// Logs what does not end the login attempt, as there is another address to try: it is not counted.
+    pub(super) fn log_passed_over(&self, event: &Event, stage: Option<Stage>) {
         self.log_line(lines::level(event), |context, place| lines::render(event, stage, context, place));
     }
 

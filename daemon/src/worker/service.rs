@@ -62,6 +62,11 @@ impl<R: Runtime> Service<R> {
         self.worker.sessions.enter(Phase::Expired);
     }
 
+    /// The counters, as `metrics` shows them. Whoever is refused by [`accept`](Self::accept) is not among them.
+    pub fn metrics(&self) -> String {
+        self.worker.metrics.render()
+    }
+
     /// Ready when no session is left.
     pub fn poll_empty(&self, cx: &Context<'_>) -> Poll<()> {
         self.worker.sessions.poll_empty(cx)
@@ -176,6 +181,22 @@ mod tests {
         ];
         assert_eq!(bench.messages(), expected);
         assert!(!bench.log.borrow().concat().contains("secret"));
+    }
+
+    #[test]
+    fn an_auth_server_that_is_passed_over_is_no_failed_login() {
+        let two = CONFIG.replace(":9000;", ":9000; auth_http_backup 192.0.2.3:9000;");
+        let bench = Bench::with(&two);
+        bench.peer().bring(b"");
+        bench.log_in();
+        let messages = bench.messages();
+        let is_told = |line: &&String| line.contains("auth http server 192.0.2.1:9000 prematurely closed");
+        assert_eq!(messages.iter().filter(is_told).count(), 1, "{messages:?}");
+        let metrics = bench.service.metrics();
+        for (result, expected) in [("ok", 1), ("auth_error", 0), ("backend_error", 0)] {
+            let line = format!("gatepost_logins_total{{protocol=\"pop3\",result=\"{result}\"}} {expected}");
+            assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
+        }
     }
 
     #[test]
