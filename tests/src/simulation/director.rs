@@ -14,6 +14,7 @@ use gatepost_protocol::address::ClientAddr;
 use gatepost_protocol::config::{Protocol, ProxySsl};
 
 use super::client;
+use super::counters;
 use super::executor::Step;
 use super::identity;
 use super::runtime::Simulated;
@@ -105,6 +106,12 @@ fn check_rest(world: &World, services: &[Rc<Service<Simulated>>]) {
     if left != services.len() {
         world.complain(format!("{left} tasks are left of {} workers", services.len()));
     }
+    for (number, service) in services.iter().enumerate() {
+        let broken = counters::judge(&service.metrics(), number, &world.scripts, &world.ledger.borrow());
+        for text in broken {
+            world.complain(text);
+        }
+    }
 }
 
 fn begin(world: &Rc<World>, services: &Services) {
@@ -114,8 +121,8 @@ fn begin(world: &Rc<World>, services: &Services) {
             world.on_log(line);
         }
     };
-    let config =
-        Config::parse(configuration(), identity::files(), &mut Report::default()).expect("it is good");
+    let config = Config::parse(configuration(world.slots.limit()), identity::files(), &mut Report::default())
+        .expect("it is good");
     let service = Service::new(Simulated(Rc::clone(world)), config, log).expect("there is memory");
     services.borrow_mut().push(Rc::new(service));
     let mut ledger = world.ledger.borrow_mut();
@@ -134,7 +141,6 @@ async fn arrive(world: Rc<World>, services: Services, session: usize) {
     let service = Rc::clone(&services.borrow()[number]);
     {
         let record = &mut world.ledger.borrow_mut().records[session];
-        record.accepted_at = Some(world.passed());
         record.armed_at = world.passed();
         record.service = number;
         record.open = 1;
@@ -145,8 +151,9 @@ async fn arrive(world: Rc<World>, services: Services, session: usize) {
     let local = ClientAddr::Inet(listen);
     let client = ClientAddr::Inet(script::client_address(session));
     if !service.accept(&Peer::Inet(listen), socket, client, local) {
-        world.complain("a client is not accepted");
+        return world.on_no_slot();
     }
+    world.ledger.borrow_mut().records[session].accepted_at = Some(world.passed());
     world.executor.spawn(client::run(conn, session));
 }
 
@@ -189,10 +196,10 @@ fn listen_address(protocol: Protocol, server: Server) -> SocketAddr {
 }
 
 /// The configuration, the same before and after a reload.
-fn configuration() -> String {
+fn configuration(connections: usize) -> String {
     let mut servers = String::new();
     for protocol in [Protocol::Imap, Protocol::Pop3, Protocol::Smtp] {
-        for server in [Server::Plain, Server::Kept, Server::Open, Server::Secured, Server::Implicit] {
+        for server in Server::ALL {
             let listen = listen_address(protocol, server);
             let mechanisms = match protocol {
                 Protocol::Imap => "imap_auth plain login cram-md5 external;",
@@ -227,7 +234,7 @@ fn configuration() -> String {
     }
     let [auth_server, ..] = AUTH_SERVERS;
     format!(
-        "error_log stderr info; events {{ worker_connections 10000; }}
+        "error_log stderr info; events {{ worker_connections {connections}; }}
          mail {{ auth_http {auth_server}/auth; auth_http_timeout 20s; timeout 60s; proxy_timeout 300s;
                  server_name mx.example; imap_client_buffer 4k; proxy_buffer 4k;
                  ssl_certificate /certificate.pem; ssl_certificate_key /key.pem;

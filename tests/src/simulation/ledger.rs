@@ -23,6 +23,9 @@ pub(super) struct Broken {
     pub(super) text: String,
 }
 
+/// How the log says that there are no sockets left.
+pub(super) const NO_SLOT: &str = " worker_connections are not enough";
+
 /// One session.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Record {
@@ -66,6 +69,9 @@ pub(super) struct Record {
     pub(super) client_written: usize,
     pub(super) backend_read: usize,
     pub(super) backend_written: usize,
+    /// Bytes that the relay read from client and backend.
+    pub(super) relayed_up: usize,
+    pub(super) relayed_down: usize,
     /// What was read and not written when the relay began, up and down.
     pub(super) held_at_login: Option<(isize, isize)>,
     /// Whether the relay has ended: what still comes is thrown away.
@@ -133,6 +139,16 @@ impl Record {
     /// How many lines of the log began so.
     pub(super) fn count(&self, message: &str) -> usize {
         self.lines.iter().filter(|line| line.starts_with(message)).count()
+    }
+
+    /// Whether there was no socket for something that this session needed.
+    pub(super) fn is_starved(&self) -> bool {
+        self.lines.iter().any(|line| line.contains(NO_SLOT))
+    }
+
+    /// Whether the auth server was asked at all.
+    pub(super) fn is_ever_asked(&self) -> bool {
+        self.auth_asked_at > Duration::ZERO
     }
 
     pub(super) fn is_relaying(&self) -> bool {

@@ -9,11 +9,13 @@
 //! The same seed is the same run to the last event ([`Outcome::hash`]).
 //!
 //! ```text
-//! script      what a session is going to be           watch    rules checked at each read, write, close, log line
-//! executor    tasks, virtual time                     ledger   what has become of each session
-//! network     connections in memory                   verdict  what must have become of it
-//! failover    the rules for several addresses of an auth server
-//! runtime     gatepost_daemon::runtime on these       trace    everything that happened
+//! script      what a session is going to be           watch     rules checked at each read, write, close, log line
+//! executor    tasks, virtual time                     failover  those for auth servers with several addresses
+//! network     connections in memory                   slots     those for `worker_connections`
+//! runtime     gatepost_daemon::runtime on these       ledger    what has become of each session
+//! director    clients, reloads, the end               verdict   what must have become of it
+//!                                                     counters  what must have been counted
+//!                                                     trace     everything that happened
 //! client, auth_server, backend, name_server, relay    the peers; peer and secured: their ends of connections
 //! ```
 #![expect(
@@ -24,6 +26,7 @@
 mod auth_server;
 mod backend;
 mod client;
+mod counters;
 mod director;
 mod executor;
 mod failover;
@@ -36,6 +39,7 @@ mod relay;
 mod runtime;
 mod script;
 mod secured;
+mod slots;
 mod trace;
 mod verdict;
 mod watch;

@@ -60,6 +60,8 @@ pub(super) struct Socket {
     pub(super) link: Rc<RefCell<Link>>,
     pub(super) number: usize,
     pub(super) leg: Leg,
+    /// The worker whose socket it is.
+    pub(super) service: usize,
     pub(super) arrangement: Arrangement,
     /// Woken when the attempt to connect has ended.
     pub(super) connecting: Slot,
@@ -135,6 +137,7 @@ impl Drop for Socket {
     fn drop(&mut self) {
         self.note(What::Drop { stream: self.number, leg: self.leg });
         self.world.on_proxy_drop(self.number, self.leg);
+        self.world.slots.close(self.service);
         self.link.borrow_mut().close(End::Proxy, &self.world.executor);
     }
 }

@@ -71,6 +71,10 @@ impl Case<'_> {
         let Some(ending) = &self.record.ending else {
             return Some("has a client that waits for ever".into());
         };
+        if self.record.is_starved() {
+            // What becomes of it then depends on the others.
+            return None;
+        }
         let is_right = match self.script.manner {
             Manner::LeavesEarly { .. } | Manner::LeavesDuringLogin { .. } => {
                 self.is_cut_off(ending) || *ending == Ending::Left

@@ -5,6 +5,7 @@ use std::time::Duration;
 use gatepost_protocol::config::ProxySsl;
 use memchr::memmem;
 
+use super::ledger::NO_SLOT;
 use super::script::{self, AuthPlan, MARK, Server};
 use super::trace::Leg;
 use super::world::World;
@@ -58,6 +59,12 @@ impl World {
             }
             if record.is_relaying() {
                 record.active_at = now;
+                if !record.is_over {
+                    match leg {
+                        Leg::Client => record.relayed_up += count,
+                        _ => record.relayed_down += count,
+                    }
+                }
             } else if record.is_judged
                 && !record.is_over
                 && !self.scripts[owner].server.is_secured()
@@ -217,7 +224,9 @@ impl World {
         if message.contains(MARK) || ENCODED_MARKS.iter().any(|mark| message.contains(mark)) {
             self.complain(format!("a password in the log: {message}"));
         }
-        if ["[alert]", "[crit]", "[emerg]"].iter().any(|level| frame.contains(level)) {
+        if message.contains(NO_SLOT) {
+            self.on_no_slot();
+        } else if ["[alert]", "[crit]", "[emerg]"].iter().any(|level| frame.contains(level)) {
             self.complain(format!("the log is alarmed: {message}"));
         }
         let Some(session) = session else {

@@ -18,6 +18,7 @@ use super::peer::Conn;
 use super::runtime::Socket;
 use super::script::{self, ADDRESSES, Absence, AuthPlan, BackendPlan, Script};
 use super::secured::Secured;
+use super::slots::Slots;
 use super::trace::{Leg, Trace, What};
 use super::{auth_server, backend, name_server};
 
@@ -39,6 +40,7 @@ pub(super) struct World {
     /// For the peers' pauses.
     pub(super) chance: RefCell<Rng>,
     next_stream: Cell<usize>,
+    pub(super) slots: Slots,
 }
 
 /// What comes of an attempt to connect.
@@ -62,6 +64,7 @@ impl World {
             entropy: random(2),
             chance: random(3),
             next_stream: Cell::default(),
+            slots: Slots::draw(&mut random(6).into_inner()),
         })
     }
 
@@ -127,9 +130,10 @@ impl World {
         let random = script::random_of(self.seed, number, 4);
         let link = Rc::new(RefCell::new(Link::new(weather, random)));
         self.note(What::Open { stream: number, leg });
+        let service = self.on_socket_opened();
         let conn = Conn::new(self, &link, leg);
         let connecting = Slot::default();
-        (Socket { world: Rc::clone(self), link, number, leg, arrangement, connecting }, conn)
+        (Socket { world: Rc::clone(self), link, number, leg, service, arrangement, connecting }, conn)
     }
 
     /// The proxy connects.

@@ -111,7 +111,8 @@ impl Client<'_> {
                 record.waits = 0;
             }
             let is_last = attempt + 1 == attempts;
-            let early = if is_last { script.relay.early } else { 0 };
+            // Where the login may fail for want of sockets, what comes behind it would be taken for commands.
+            let early = if is_last && !self.conn.world.slots.are_scarce() { script.relay.early } else { 0 };
             let failure = match self.log_in(attempt, early).await {
                 Ok(()) => return Ok(relay::run(&self.conn, self.session, Role::Client, early).await),
                 Err(failure) => failure,

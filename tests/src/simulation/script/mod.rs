@@ -62,6 +62,8 @@ pub(super) enum Server {
 }
 
 impl Server {
+    pub(super) const ALL: [Self; 5] = [Self::Plain, Self::Kept, Self::Open, Self::Secured, Self::Implicit];
+
     /// Whether its clients speak TLS, sooner or later.
     pub(super) fn is_secured(self) -> bool {
         matches!(self, Self::Secured | Self::Implicit)
