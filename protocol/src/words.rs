@@ -25,6 +25,21 @@ pub(crate) fn words(arguments: &[u8]) -> impl Iterator<Item = &[u8]> {
     arguments.split(|&byte| byte == b' ').filter(|word| !word.is_empty())
 }
 
+/// What may be shown of a line that was never taken for a command: nothing behind a verb that is followed by a password,
+/// in front of which there may be a tag.
+pub(crate) fn without_credentials(line: &[u8]) -> &[u8] {
+    const VERBS: [&[u8]; 5] = [b"APOP", b"AUTH", b"AUTHENTICATE", b"LOGIN", b"PASS"];
+    let mut end = 0;
+    for word in words(line).take(2) {
+        // Words stand in the line one behind the other.
+        end += line[end..].iter().take_while(|&&byte| byte == b' ').count() + word.len();
+        if VERBS.iter().any(|verb| word.eq_ignore_ascii_case(verb)) {
+            return &line[..end];
+        }
+    }
+    line
+}
+
 /// Spaces at the end of a line carry nothing.
 pub(crate) fn trim_end(line: &[u8]) -> &[u8] {
     let kept = line.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
@@ -34,6 +49,24 @@ pub(crate) fn trim_end(line: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_password_is_shown() {
+        for (line, shown) in [
+            ("a1 LOGIN joe secret", "a1 LOGIN"),
+            ("a1  login joe secret", "a1  login"),
+            ("PASS secret", "PASS"),
+            (" pass secret", " pass"),
+            ("AUTH PLAIN AGpvZQBzZWNyZXQ=", "AUTH"),
+            ("a1 AUTHENTICATE PLAIN AGpvZQBzZWNyZXQ=", "a1 AUTHENTICATE"),
+            ("a1 NOOP", "a1 NOOP"),
+            ("GET / HTTP/1.1", "GET / HTTP/1.1"),
+            ("PROXY TCP4 PASS", "PROXY TCP4 PASS"),
+            ("", ""),
+        ] {
+            assert_eq!(without_credentials(line.as_bytes()), shown.as_bytes(), "{line:?}");
+        }
+    }
 
     const VERBS: [(&[u8], u8); 2] = [(b"PASS", 1), (b"AUTH", 2)];
 

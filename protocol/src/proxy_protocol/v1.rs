@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::{Addresses, Parsed};
 use crate::address::ProxyAddresses;
 use crate::event::Event;
+use crate::words::without_credentials;
 
 /// See [`super::parse`].
 pub(super) fn parse(bytes: &[u8]) -> Parsed {
@@ -55,12 +56,12 @@ fn port(text: &str) -> Option<u16> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
-/// The event shows the bytes up to the first CR or LF; all of them where the first is one, since an empty text means
-/// that nothing came.
+/// The event shows the bytes up to the first CR or LF, but no password of a client that came without a header; line
+/// ends alone where the first byte is one, since an empty text means that nothing came.
 pub(super) fn excerpt(window: &[u8]) -> &[u8] {
     match memchr::memchr2(b'\r', b'\n', window) {
-        Some(0) | None => window,
-        Some(end) => &window[..end],
+        Some(0) => &window[..window.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count()],
+        end => without_credentials(&window[..end.unwrap_or(window.len())]),
     }
 }
 
@@ -177,7 +178,10 @@ mod tests {
             (b"proxy", b"proxy"),
             (b"PROXY\r\n", b"PROXY"),
             (b"Q", b"Q"),
-            (b"\nPROXY", b"\nPROXY"),
+            (b"\nPROXY", b"\n"),
+            (b"\n\r\nPASS secret\r\n", b"\n\r\n"),
+            (b"PASS secret\r\n", b"PASS"),
+            (b"a1 LOGIN joe sec", b"a1 LOGIN"),
             (b"\x16\x03\x01", b"\x16\x03\x01"),
         ] {
             assert_eq!(parse(bytes), Parsed::Failed(Event::BrokenProxyHeader(text.to_vec())), "{bytes:?}");

@@ -86,9 +86,12 @@ fn is_intact(header: &[u8], mut at: usize) -> bool {
     true
 }
 
-/// The event shows the fixed part: the rule of version 1, up to the first CR or LF, would show nothing.
+/// The event shows the fixed part: the rule of version 1, up to the first CR or LF, would show nothing. Of what is no
+/// header of version 2 it shows as much as looks like one: whatever follows may be a password.
 pub(super) fn excerpt(bytes: &[u8]) -> &[u8] {
-    &bytes[..bytes.len().min(FIXED)]
+    let same = bytes.iter().zip(&SIGNATURE).take_while(|(byte, wanted)| byte == wanted).count();
+    let end = if same == SIGNATURE.len() { FIXED } else { same };
+    &bytes[..bytes.len().min(end)]
 }
 
 fn broken(bytes: &[u8]) -> Parsed {
@@ -288,11 +291,20 @@ mod tests {
             ipv4(&[CRC32C, 0, 4, 1, 2, 3, 4]),
             ipv4(&[CRC32C, 0, 3, 1, 2, 3]),
             ipv4(&[CRC32C, 0, 4, 1, 2, 3]),
-            b"\r\n\r\n\0\r\nQUIT\r........".to_vec(),
-            b"\ra1 NOOP".to_vec(),
         ] {
-            let text = bytes[..bytes.len().min(16)].to_vec();
+            let text = bytes[..16].to_vec();
             assert_eq!(parse(&bytes), Parsed::Failed(Event::BrokenProxyHeader(text)), "{bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_header_is_not_shown() {
+        for (bytes, text) in [
+            (&b"\r\n\r\n\0\r\nQUIT\r........"[..], &b"\r\n\r\n\0\r\nQUIT"[..]),
+            (b"\ra1 NOOP", b"\r"),
+            (b"\r\nPASS secret\r\n", b"\r\n"),
+        ] {
+            assert_eq!(parse(bytes), Parsed::Failed(Event::BrokenProxyHeader(text.to_vec())), "{bytes:x?}");
         }
     }
 

@@ -55,7 +55,7 @@ on_both! {
         let mut client = setup.connect();
         client.send("a1 LOGIN alice sesame\r\n");
         client.expect_eof();
-        setup.proxy.await_log("broken header: \"a1 LOGIN alice sesame\" while reading PROXY protocol");
+        setup.proxy.await_log("broken header: \"a1 LOGIN\" while reading PROXY protocol");
         assert_eq!(setup.auth.requests().len(), 0);
     }
 
