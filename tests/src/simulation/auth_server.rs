@@ -7,7 +7,7 @@ use gatepost_protocol::config::{Protocol, ProxySsl};
 
 use super::ledger::Record;
 use super::peer::{Conn, Farewell, Gone};
-use super::script::{self, Absence, AuthPlan, Mechanism, Nonsense, Script};
+use super::script::{self, Absence, AuthPlan, Mechanism, Nonsense, Script, Server};
 use super::secured::Secured;
 
 /// Bytes of a request at most.
@@ -102,6 +102,12 @@ fn check(conn: &Conn, session: usize, request: &Request) -> Result<(), String> {
     expect("Auth-Protocol", script.protocol.name())?;
     expect("Auth-Login-Attempt", &(record.attempt + 1).to_string())?;
     expect("Auth-User", &script.login(session))?;
+    let client = script::client_address(session);
+    expect("Client-IP", &client.ip().to_string())?;
+    if script.server == Server::Balanced {
+        expect("Proxy-Protocol-Addr", &client.ip().to_string())?;
+        expect("Proxy-Protocol-Port", &client.port().to_string())?;
+    }
     let (method, password) = match script.mechanism {
         Mechanism::Command | Mechanism::Literals { .. } | Mechanism::Plain { .. } | Mechanism::Login => {
             ("plain", script::password(session, record.attempt, false))

@@ -6,7 +6,9 @@ use gatepost_protocol::config::{Protocol, ProxySsl};
 
 use super::SESSIONS;
 use super::auth_server::{mail_command, rcpt_command, rewritten_user};
+use super::director::listen_address;
 use super::peer::{Conn, Farewell, Gone};
+use super::proxy_header;
 use super::relay::{self, Role};
 use super::script::{self, AuthPlan, BackendPlan, Mechanism, Script, TlsFault};
 use super::secured::Secured;
@@ -58,6 +60,9 @@ impl From<Gone> for Over {
 
 impl Backend<'_> {
     async fn log_in(&mut self) -> Result<(), Over> {
+        let Script { server, protocol, .. } = *self.script;
+        let (client, listen) = (script::client_address(self.session), listen_address(protocol, server));
+        proxy_header::expect(self.conn, server.proxy_protocol(), client, listen, server.is_secured()).await?;
         if self.script.backend_tls == ProxySsl::On {
             self.secure().await?;
         }

@@ -11,7 +11,7 @@ use gatepost_daemon::Service;
 use gatepost_daemon::config::{Config, Report};
 use gatepost_daemon::runtime::Peer;
 use gatepost_protocol::address::ClientAddr;
-use gatepost_protocol::config::{Protocol, ProxySsl};
+use gatepost_protocol::config::{Protocol, ProxyProtocol, ProxySsl};
 
 use super::client;
 use super::counters;
@@ -149,7 +149,10 @@ async fn arrive(world: Rc<World>, services: Services, session: usize) {
     let (socket, conn) = world.link(Leg::Client, script.client_weather, now);
     let listen = listen_address(script.protocol, script.server);
     let local = ClientAddr::Inet(listen);
-    let client = ClientAddr::Inet(script::client_address(session));
+    let client = ClientAddr::Inet(match script.server {
+        Server::Balanced => script::balancer_address(session),
+        _ => script::client_address(session),
+    });
     if !service.accept(&Peer::Inet(listen), socket, client, local) {
         return world.on_no_slot();
     }
@@ -191,7 +194,8 @@ async fn drain(world: &Rc<World>, services: &Services, number: usize, patience: 
     }
 }
 
-fn listen_address(protocol: Protocol, server: Server) -> SocketAddr {
+/// Where a server listens.
+pub(super) fn listen_address(protocol: Protocol, server: Server) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 2], 1_000 + 10 * protocol as u16 + server as u16))
 }
 
@@ -216,8 +220,22 @@ fn configuration(connections: usize) -> String {
                     AUTH_SERVERS[0]
                 ),
                 Server::Implicit => String::new(),
+                Server::Balanced => "set_real_ip_from 10.30.0.0/16;".to_owned(),
             };
-            let ssl = if server == Server::Implicit { "ssl" } else { "" };
+            let parameter = match server {
+                Server::Implicit => "ssl",
+                Server::Balanced => "proxy_protocol",
+                _ => "",
+            };
+            let header = match server.proxy_protocol() {
+                ProxyProtocol::Off => "",
+                ProxyProtocol::V1 => "proxy_protocol on;",
+                ProxyProtocol::V2 => "proxy_protocol v2;",
+            };
+            let delay = match server.greeting_delay().as_secs() {
+                delay if delay > 0 && protocol == Protocol::Smtp => format!("smtp_greeting_delay {delay}s;"),
+                _ => String::new(),
+            };
             let proxy_ssl = match server.proxy_ssl() {
                 ProxySsl::Off => "",
                 ProxySsl::On => "proxy_ssl on;",
@@ -228,7 +246,8 @@ fn configuration(connections: usize) -> String {
                 backups => format!("auth_http_backup {backups};"),
             };
             servers.push_str(&format!(
-                "server {{ listen {listen} {ssl}; protocol {protocol}; {mechanisms} {more} {proxy_ssl} {backups} }}\n"
+                "server {{ listen {listen} {parameter}; protocol {protocol}; {mechanisms} {more} {proxy_ssl}
+                           {backups} {header} {delay} }}\n"
             ));
         }
     }

@@ -71,7 +71,8 @@ impl Failover {
             return Some(format!("address {address} is asked before one in front of it that has not failed"));
         }
         if is_down(failed[address]) && (0..count).any(|other| is_up(failed[other])) {
-            return Some(format!("address {address}, which is down, is asked before one that is not"));
+            let since = failed[address].map(|failure| failure.at);
+            return Some(format!("address {address}, down since {since:?}, is asked before one that is not"));
         }
         None
     }
@@ -158,6 +159,9 @@ impl World {
         let is_silent = self.failover.borrow().streams.get(&stream).is_some_and(|asked| asked.is_silent);
         if is_silent {
             self.on_auth_failed(stream);
+        } else {
+            // An answer that breaks off is one for all that.
+            self.on_auth_heard(stream);
         }
     }
 

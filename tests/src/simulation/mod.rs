@@ -35,6 +35,7 @@ mod ledger;
 mod name_server;
 mod network;
 mod peer;
+mod proxy_header;
 mod relay;
 mod runtime;
 mod script;

@@ -173,6 +173,9 @@ impl Conn {
     pub(super) async fn secure(&self, tls: Secured, farewell: Farewell) -> Result<(), Gone> {
         *self.tls.borrow_mut() = Some(tls);
         self.farewell.set(farewell);
+        // A handshake may begin together with what came before it.
+        let early = std::mem::take(&mut *self.received.borrow_mut());
+        self.take_records(&early)?;
         loop {
             let (records, is_done) = match &mut *self.tls.borrow_mut() {
                 Some(tls) => (tls.records(), !tls.is_handshaking()),
@@ -193,17 +196,21 @@ impl Conn {
 
     async fn receive_records(&self) -> Result<(), Gone> {
         let wire = self.read_wire(16_384).await;
-        let mut tls = self.tls.borrow_mut();
-        let Some(tls) = &mut *tls else { return Ok(()) };
+        let has_decrypted = self.tls.borrow().as_ref().is_some_and(Secured::has_decrypted);
         // A relay that its worker ends may be cut anywhere, and so says nothing that would hide it. An auth server that
         // does not even take the request is not waited for.
         let may_be_cut = self.world.is_expired() || self.leg == Leg::Auth;
-        if wire == Err(Gone::Ended) && tls.has_decrypted() && !may_be_cut {
+        if wire == Err(Gone::Ended) && has_decrypted && !may_be_cut {
             self.world.complain("TLS ends without a word");
         }
-        let wire = wire?;
+        self.take_records(&wire?)
+    }
+
+    fn take_records(&self, wire: &[u8]) -> Result<(), Gone> {
+        let mut tls = self.tls.borrow_mut();
+        let Some(tls) = &mut *tls else { return Ok(()) };
         let mut said = Vec::new();
-        if let Err(error) = tls.receive(&wire, &mut said) {
+        if let Err(error) = tls.receive(wire, &mut said) {
             if !self.world.may_break_tls(self.leg) {
                 self.world.complain(format!("TLS is broken: {error}"));
             }

@@ -99,15 +99,25 @@ impl Case<'_> {
                 self.is_cut_off(ending)
                     || *ending == Ending::Rejected && self.record.count("plaintext data after STARTTLS") == 1
             }
+            Manner::Hasty => {
+                self.is_cut_off(ending)
+                    || *ending == Ending::Closed
+                        && self.record.count("client was rejected before greeting: ") == 1
+            }
+            Manner::BrokenHeader => {
+                self.is_cut_off(ending)
+                    || *ending == Ending::Closed && self.record.count("broken header") == 1
+            }
             Manner::Proper => return self.proper(ending),
         };
         (!is_right).then(|| format!("ended as {ending:?}"))
     }
 
     fn has_timed_out(&self, ending: &Ending) -> bool {
-        // In a handshake, too, nothing can be said.
-        let is_in_handshake = self.script.server == Server::Implicit && self.script.manner == Manner::Silent;
-        let is_mute = self.script.protocol == Protocol::Pop3 || is_in_handshake;
+        // Before a handshake or a PROXY header nothing can be said.
+        let begins_later = matches!(self.script.server, Server::Implicit | Server::Balanced);
+        let is_mute =
+            self.script.protocol == Protocol::Pop3 || begins_later && self.script.manner == Manner::Silent;
         let farewell = if is_mute { Ending::Closed } else { Ending::TimedOut };
         *ending == farewell && self.record.count("client timed out") == 1
     }
@@ -134,9 +144,9 @@ impl Case<'_> {
         match self.script.protocol {
             Protocol::Pop3 => *ending == Ending::Closed,
             Protocol::Imap | Protocol::Smtp => {
-                // In a handshake nothing can be said.
-                let is_secured = self.script.server.is_secured();
-                *ending == Ending::Shutdown || is_secured && *ending == Ending::Closed
+                // In a handshake, or before a PROXY header, nothing can be said.
+                let is_mute = self.script.server.is_secured() || self.script.server == Server::Balanced;
+                *ending == Ending::Shutdown || is_mute && *ending == Ending::Closed
             }
         }
     }

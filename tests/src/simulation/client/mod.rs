@@ -13,10 +13,12 @@ use gatepost_protocol::config::Protocol;
 use self::reply::Reply;
 use super::auth_server::refusal;
 use super::backend::welcome;
+use super::director::listen_address;
 use super::ledger::Ending;
 use super::peer::{Conn, Farewell, Gone, yield_once};
+use super::proxy_header;
 use super::relay::{self, Role};
-use super::script::{AuthPlan, Manner, Mechanism, RelayEnd, Script, Server};
+use super::script::{self, AuthPlan, Manner, Mechanism, RelayEnd, Script, Server};
 use super::secured::Secured;
 
 /// Lives the life of one client.
@@ -57,9 +59,17 @@ impl Client<'_> {
             or(async { drop(self.greet().await) }, late).await;
             return Ok(self.leave(by_reset));
         }
-        self.greet().await?;
         match self.script.manner {
-            Manner::Silent => {}
+            Manner::BrokenHeader => return self.break_header().await,
+            Manner::Hasty => {
+                let password = script::password(self.session, 0, false);
+                self.write(format!("AUTH PLAIN {password}\r\n").as_bytes()).await?;
+                return Ok(self.await_end().await);
+            }
+            _ => self.greet().await?,
+        }
+        match self.script.manner {
+            Manner::Silent | Manner::BrokenHeader | Manner::Hasty => {}
             Manner::HalfCommand => {
                 self.chat().await?;
                 self.write(b"NOO").await?;
@@ -166,6 +176,12 @@ impl Client<'_> {
     }
 
     async fn greet(&mut self) -> Result<(), Ending> {
+        if self.script.server == Server::Balanced {
+            if self.script.manner == Manner::Silent {
+                return Ok(());
+            }
+            self.send_header().await?;
+        }
         if self.script.server == Server::Implicit {
             if self.script.manner == Manner::Silent {
                 return Ok(());
@@ -192,7 +208,15 @@ impl Client<'_> {
         if !is_greeting {
             self.conn.world.complain("the greeting is none");
         }
-        self.conn.world.ledger.borrow_mut().records[self.session].is_greeted = true;
+        let waited;
+        {
+            let record = &mut self.conn.world.ledger.borrow_mut().records[self.session];
+            record.is_greeted = true;
+            waited = self.conn.world.passed() - record.accepted_at.unwrap_or_default();
+        }
+        if self.script.protocol == Protocol::Smtp && waited < self.script.server.greeting_delay() {
+            self.conn.world.complain(format!("a client is greeted after {waited:?}"));
+        }
         self.introduce().await?;
         let injects = self.script.manner == Manner::InjectsBehindStartTls;
         if self.script.server == Server::Secured && !injects {
@@ -201,6 +225,23 @@ impl Client<'_> {
             self.introduce().await?;
         }
         Ok(())
+    }
+
+    /// Who the client is, in the words of its balancer.
+    async fn send_header(&mut self) -> Result<(), Ending> {
+        let Script { server, protocol, .. } = *self.script;
+        let (client, listen) = (script::client_address(self.session), listen_address(protocol, server));
+        let header = proxy_header::header(client, listen, self.session.is_multiple_of(2));
+        self.write(&header).await
+    }
+
+    /// Comes without a balancer, or with one whose header is cut by a line end; what is behind it is for nobody.
+    async fn break_header(&mut self) -> Result<Ending, Ending> {
+        let start: &[u8] = if self.session.is_multiple_of(2) { b"" } else { b"PROXY TCP4 10.10.0.1" };
+        let password = script::password(self.session, 0, false);
+        let line = self.command(&format!("USER {password}"));
+        self.write(&[start, b"\r\n", line.as_bytes()].concat()).await?;
+        Ok(self.await_end().await)
     }
 
     async fn secure(&self) -> Result<(), Ending> {

@@ -21,6 +21,8 @@ pub(super) fn manner(random: &mut Rng) -> Manner {
         21..24 => Manner::Endless,
         24..25 => Manner::Browser,
         25..28 => Manner::InjectsBehindStartTls,
+        28 => Manner::Hasty,
+        29 => Manner::BrokenHeader,
         _ => Manner::Proper,
     }
 }

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use fastrand::Rng;
-use gatepost_protocol::config::{Protocol, ProxySsl};
+use gatepost_protocol::config::{Protocol, ProxyProtocol, ProxySsl};
 
 use self::draw::{
     absence, backend, backend_tls, gaps, manner, mechanism, nonsense, relay, tls_fault, weather,
@@ -59,10 +59,13 @@ pub(super) enum Server {
     Secured,
     /// Is under TLS from the first byte on.
     Implicit,
+    /// Has a balancer in front of it, which says by a PROXY header who the client is.
+    Balanced,
 }
 
 impl Server {
-    pub(super) const ALL: [Self; 5] = [Self::Plain, Self::Kept, Self::Open, Self::Secured, Self::Implicit];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Plain, Self::Kept, Self::Open, Self::Secured, Self::Implicit, Self::Balanced];
 
     /// Whether its clients speak TLS, sooner or later.
     pub(super) fn is_secured(self) -> bool {
@@ -72,7 +75,7 @@ impl Server {
     /// How many addresses of the auth server it knows.
     pub(super) fn auth_addresses(self) -> usize {
         match self {
-            Self::Plain | Self::Open | Self::Secured => 1,
+            Self::Plain | Self::Open | Self::Secured | Self::Balanced => 1,
             Self::Implicit => 2,
             Self::Kept => ADDRESSES,
         }
@@ -86,10 +89,24 @@ impl Server {
     /// Its `proxy_ssl`, which the auth server's answer may change for one login.
     pub(super) fn proxy_ssl(self) -> ProxySsl {
         match self {
-            Self::Plain | Self::Open | Self::Implicit => ProxySsl::Off,
+            Self::Plain | Self::Open | Self::Implicit | Self::Balanced => ProxySsl::Off,
             Self::Kept => ProxySsl::On,
             Self::Secured => ProxySsl::StartTls,
         }
+    }
+
+    /// Its `proxy_protocol`: the header that its backends get.
+    pub(super) fn proxy_protocol(self) -> ProxyProtocol {
+        match self {
+            Self::Plain | Self::Kept => ProxyProtocol::Off,
+            Self::Open | Self::Secured => ProxyProtocol::V1,
+            Self::Implicit | Self::Balanced => ProxyProtocol::V2,
+        }
+    }
+
+    /// Its `smtp_greeting_delay`.
+    pub(super) fn greeting_delay(self) -> Duration {
+        Duration::from_secs(if self == Self::Kept { 2 } else { 0 })
     }
 }
 
@@ -149,6 +166,10 @@ pub(super) enum Manner {
     Browser,
     /// Sends a command in clear right behind STARTTLS.
     InjectsBehindStartTls,
+    /// Speaks before it is greeted, where greetings are delayed.
+    Hasty,
+    /// Has no balancer, or a broken one.
+    BrokenHeader,
 }
 
 /// How the auth server takes an attempt.
@@ -266,12 +287,15 @@ impl Script {
         if protocol == Protocol::Smtp && random.u8(..3) == 0 {
             server = Server::Open;
         }
-        if random.u8(..8) == 0 {
-            server = if random.bool() { Server::Secured } else { Server::Implicit };
+        if random.u8(..5) == 0 {
+            server = [Server::Secured, Server::Implicit, Server::Balanced][random.usize(..3)];
         }
-        if manner == Manner::InjectsBehindStartTls {
-            server = Server::Secured;
-        }
+        let (server, protocol) = match manner {
+            Manner::InjectsBehindStartTls => (Server::Secured, protocol),
+            Manner::Hasty => (Server::Kept, Protocol::Smtp),
+            Manner::BrokenHeader => (Server::Balanced, protocol),
+            _ => (server, protocol),
+        };
         let mechanism = mechanism(random, protocol, server);
         let mut script = Self {
             protocol,
@@ -405,6 +429,11 @@ pub(super) fn client_address(session: usize) -> SocketAddr {
     SocketAddr::from((address(10, session), 40_000))
 }
 
+/// The address of the balancer that the client comes through, which names the session, too.
+pub(super) fn balancer_address(session: usize) -> SocketAddr {
+    SocketAddr::from((address(30, session), 30_000))
+}
+
 /// The backend's address; it names the session.
 pub(super) fn backend_address(session: usize) -> SocketAddr {
     SocketAddr::from((address(20, session), 2_000))
@@ -423,7 +452,7 @@ pub(super) fn backend_name(session: usize) -> String {
 /// The session that an address of either kind names.
 pub(super) fn session_of(address: Ipv4Addr) -> Option<usize> {
     match address.octets() {
-        [10, 10 | 20, high, low] => Some(usize::from(u16::from_be_bytes([high, low]))),
+        [10, 10 | 20 | 30, high, low] => Some(usize::from(u16::from_be_bytes([high, low]))),
         _ => None,
     }
 }
