@@ -209,8 +209,8 @@ fn accept(conn: &Conn, script: &Script, session: usize, rewrites: (bool, bool), 
     }
     record.let_in = Some(record.attempt);
     let SocketAddr::V4(address) = script::backend_address(session) else { unreachable!("all are IPv4") };
-    let mut headers =
-        format!("Auth-Status: OK\r\nAuth-Server: {}\r\nAuth-Port: {}\r\n", address.ip(), address.port());
+    let host = if script.is_named { script::backend_name(session) } else { address.ip().to_string() };
+    let mut headers = format!("Auth-Status: OK\r\nAuth-Server: {host}\r\nAuth-Port: {}\r\n", address.port());
     if let Some(choice) = tls_choice(conn, script) {
         headers.push_str(&format!("Auth-Server-SSL: {choice}\r\n"));
     }

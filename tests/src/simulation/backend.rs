@@ -93,8 +93,9 @@ impl Backend<'_> {
         };
         let farewell = [Farewell::NotifyAlone, Farewell::EndAlone, Farewell::Proper][self.session % 3];
         self.conn.secure(Secured::backend(shown), farewell).await?;
-        if let Some(name) = self.conn.asked_name() {
-            self.conn.world.complain(format!("a backend that has an address is asked for {name}"));
+        let (asked, own) = (self.conn.asked_name(), script::backend_name(self.session));
+        if asked != self.script.is_named.then_some(own) {
+            self.conn.world.complain(format!("a backend is asked for the certificate of {asked:?}"));
         }
         self.is_secured = true;
         Ok(())

@@ -214,7 +214,7 @@ fn configuration(connections: usize) -> String {
             let more = match server {
                 Server::Plain => String::new(),
                 Server::Kept => "auth_http_keepalive on; proxy_pass_error_message on;".to_owned(),
-                Server::Open => format!("resolver {NAME_SERVER};"),
+                Server::Open => String::new(),
                 Server::Secured => format!(
                     "starttls on; auth_http https://{}/auth; auth_http_ssl_session_reuse off;",
                     AUTH_SERVERS[0]
@@ -245,9 +245,13 @@ fn configuration(connections: usize) -> String {
                 none if none.is_empty() => none,
                 backups => format!("auth_http_backup {backups};"),
             };
+            let resolver = match server.has_resolver(protocol) {
+                true => format!("resolver {NAME_SERVER};"),
+                false => String::new(),
+            };
             servers.push_str(&format!(
                 "server {{ listen {listen} {parameter}; protocol {protocol}; {mechanisms} {more} {proxy_ssl}
-                           {backups} {header} {delay} }}\n"
+                           {backups} {header} {delay} {resolver} }}\n"
             ));
         }
     }

@@ -49,7 +49,11 @@ pub(super) struct Record {
     /// The addresses of the auth server that were connected for the present question, and how often one refused.
     pub(super) tried: [bool; ADDRESSES],
     pub(super) refused: usize,
+    /// Whether a backend has been looked up or connected for the present attempt, and when that began.
+    pub(super) is_backend_asked: bool,
     pub(super) backend_asked_at: Duration,
+    /// How often an address of its name refused.
+    pub(super) dead_ends: usize,
     /// When the relay read last.
     pub(super) active_at: Duration,
     /// The client's present attempt to log in, from 0.

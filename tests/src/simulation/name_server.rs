@@ -1,10 +1,11 @@
 //! The simulated name server: datagrams that are lost, doubled, late, truncated, or not what was asked for; streams for
-//! those who ask again. Every client has a name that leads back to it.
+//! those who ask again. Every client has a name that leads back to it, and backends have names, too.
 
 use std::net::Ipv4Addr;
 
 use super::network::Weather;
 use super::peer::Conn;
+use super::script;
 
 /// How datagrams travel.
 pub(super) const WEATHER: Weather = Weather {
@@ -18,6 +19,7 @@ pub(super) const WEATHER: Weather = Weather {
     loss: 15,
 };
 
+const TYPE_A: u16 = 1;
 const TYPE_PTR: u16 = 12;
 
 /// Answers the queries of one datagram socket.
@@ -65,12 +67,13 @@ fn answer(query: &[u8]) -> Vec<u8> {
     let Some(labels) = query.get(12..).and_then(labels) else { return vec![0; 12] };
     let end = 12 + labels.iter().map(|label| label.len() + 1).sum::<usize>() + 1 + 4;
     let kind = query.get(end - 4..end - 2).map_or(0, |kind| u16::from_be_bytes([kind[0], kind[1]]));
-    let data = data(&labels, kind);
+    let records = records(&labels, kind);
     let mut answer = query[..2].to_vec();
-    let code = if data.is_some() { 0 } else { 3 };
-    answer.extend([0x81, 0x80 | code, 0, 1, 0, u8::from(data.is_some()), 0, 0, 0, 0]);
+    let code = if records.is_some() { 0 } else { 3 };
+    let records = records.unwrap_or_default();
+    answer.extend([0x81, 0x80 | code, 0, 1, 0, records.len() as u8, 0, 0, 0, 0]);
     answer.extend(&query[12..end.min(query.len())]);
-    if let Some(data) = data {
+    for data in records {
         answer.extend([0xc0, 12]);
         answer.extend(kind.to_be_bytes());
         answer.extend([0, 1, 0, 0, 0, 60]);
@@ -93,13 +96,18 @@ fn labels(mut name: &[u8]) -> Option<Vec<String>> {
     }
 }
 
-/// `4.3.2.1.in-addr.arpa` is called `host-1-2-3-4`, and that leads back.
-fn data(labels: &[String], kind: u16) -> Option<Vec<u8>> {
+/// `4.3.2.1.in-addr.arpa` is called `host-1-2-3-4`, and that leads back; backends have names, too. `None`: no such name.
+fn records(labels: &[String], kind: u16) -> Option<Vec<Vec<u8>>> {
     if kind == TYPE_PTR {
         let octets: Vec<_> = labels.iter().take(4).rev().map(String::as_str).collect();
         let name = format!("host-{}", octets.join("-"));
-        return Some([&[name.len() as u8], name.as_bytes(), &[0]].concat());
+        return Some(vec![[&[name.len() as u8], name.as_bytes(), &[0]].concat()]);
     }
-    let octets = labels.first()?.strip_prefix("host-")?.replace('-', ".");
-    Some(octets.parse::<Ipv4Addr>().ok()?.octets().to_vec())
+    let name = labels.first()?;
+    let addresses = match name.strip_prefix("host-") {
+        Some(octets) => vec![octets.replace('-', ".").parse::<Ipv4Addr>().ok()?],
+        None => script::addresses_of(name)?,
+    };
+    let addresses = addresses.into_iter().filter(|_| kind == TYPE_A);
+    Some(addresses.map(|address| address.octets().to_vec()).collect())
 }

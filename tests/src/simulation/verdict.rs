@@ -159,11 +159,27 @@ impl Case<'_> {
         if self.script.server.auth_addresses() > 1 && told != self.record.refused {
             return Some(format!("is told {told} times of {} refusals by auth servers", self.record.refused));
         }
+        if let Some(broken) = self.named(ending) {
+            return broken;
+        }
         let Some(expected) = self.failure() else { return self.relayed(ending) };
         if *ending != expected {
             return Some(format!("ended as {ending:?} instead of {expected:?}"));
         }
         self.unexplained_tls_failure()
+    }
+
+    /// A backend with a name may not be found, for all that its name server does; an address where nobody answers is told.
+    fn named(&self, ending: &Ending) -> Option<Option<String>> {
+        // That nothing was heard of an address is told in the same words.
+        let is_told = |line: &&String| line.starts_with("connect() to 10.21.") && !line.contains("(110: ");
+        let told = self.record.lines.iter().filter(is_told).count();
+        if told != self.record.dead_ends {
+            return Some(Some(format!("is told {told} times of {} dead ends", self.record.dead_ends)));
+        }
+        let is_lost = self.record.count("\"backend-") > 0;
+        is_lost
+            .then(|| (*ending != Ending::Internal).then(|| format!("has no backend and ended as {ending:?}")))
     }
 
     /// A backend that cannot be had under TLS is in the log, with the reason.

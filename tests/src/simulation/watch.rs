@@ -178,12 +178,23 @@ impl World {
         matches!(self.scripts[session].attempts.get(attempt), Some(AuthPlan::Accepts { password: true, .. }))
     }
 
+    /// A name is being looked up: the backend's, if the login has got that far.
+    pub(super) fn on_lookup(&self) {
+        let now = self.passed();
+        if let Some(owner) = self.executor.owner() {
+            let record = &mut self.ledger.borrow_mut().records[owner];
+            if record.let_in.is_some() {
+                record.ask_backend(now);
+            }
+        }
+    }
+
     /// The backend is being connected.
     pub(super) fn on_backend_asked(&self, owner: usize) {
         let now = self.passed();
         let is_let_in = {
             let record = &mut self.ledger.borrow_mut().records[owner];
-            record.backend_asked_at = now;
+            record.ask_backend(now);
             record.let_in.is_some()
         };
         if !is_let_in {
@@ -297,6 +308,13 @@ impl super::ledger::Record {
             self.auth_asked_at = now;
         }
         is_first
+    }
+
+    /// One limit holds for the lookup of a backend and all of its addresses.
+    fn ask_backend(&mut self, now: Duration) {
+        if !std::mem::replace(&mut self.is_backend_asked, true) {
+            self.backend_asked_at = now;
+        }
     }
 
     /// What was read on one leg and not written on the other, up and down.

@@ -147,7 +147,11 @@ impl World {
             return self.connect_auth_server(owner, address);
         }
         if text == NAME_SERVER {
+            self.on_lookup();
             return Ok(self.connect_name_server());
+        }
+        if address == script::dead_address(owner) && self.scripts[owner].is_named {
+            return self.connect_dead_address(owner);
         }
         if address != script::backend_address(owner) {
             self.complain(format!("connects to {address}, which is not its own backend"));
@@ -201,6 +205,28 @@ impl World {
         Ok(socket)
     }
 
+    /// Nobody answers there, in one of several ways.
+    fn connect_dead_address(self: &Rc<Self>, owner: usize) -> io::Result<Socket> {
+        self.on_backend_asked(owner);
+        let script = &self.scripts[owner];
+        // Half of the time that a login may take would not be enough for the slowest backends.
+        let is_slow = script.pause_ms > 500;
+        let arrangement = match owner % 3 {
+            0 => {
+                self.ledger.borrow_mut().records[owner].dead_ends += 1;
+                return Err(io::Error::from_raw_os_error(libc::EHOSTUNREACH));
+            }
+            1 if !is_slow => Arrangement::Never,
+            _ => {
+                self.ledger.borrow_mut().records[owner].dead_ends += 1;
+                Arrangement::Fails(self.soon(3_000), libc::ECONNREFUSED)
+            }
+        };
+        let (socket, _) = self.link(Leg::Backend, script.backend_weather, arrangement);
+        self.ledger.borrow_mut().records[owner].open += 1;
+        Ok(socket)
+    }
+
     fn connect_name_server(self: &Rc<Self>) -> Socket {
         let weather = Weather { is_datagram: false, ..name_server::WEATHER };
         let (socket, conn) = self.link(Leg::Names, weather, Arrangement::Answers(self.soon(100)));
@@ -213,6 +239,7 @@ impl World {
         if server.to_string() != NAME_SERVER {
             self.complain(format!("datagrams for {server}"));
         }
+        self.on_lookup();
         let now = Arrangement::Answers(self.passed());
         let (socket, conn) = self.link(Leg::Names, name_server::WEATHER, now);
         self.executor.spawn(name_server::serve_datagrams(conn));

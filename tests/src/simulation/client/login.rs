@@ -137,7 +137,7 @@ impl Client<'_> {
         {
             let record = &mut self.conn.world.ledger.borrow_mut().records[self.session];
             record.login_end = self.written + line.len();
-            (record.is_judged, record.is_asked) = (false, false);
+            (record.is_judged, record.is_asked, record.is_backend_asked) = (false, false, false);
         }
         let mut bytes = line.into_bytes();
         bytes.extend(relay::bytes(self.session, Role::Client, 0, early));

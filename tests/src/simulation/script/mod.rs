@@ -32,6 +32,8 @@ pub(super) struct Script {
     gaps: Vec<[Option<Absence>; ADDRESSES]>,
     /// What becomes of the login at the backend, if an attempt gets that far.
     pub(super) backend: BackendPlan,
+    /// Whether the auth server gives the backend's name instead of its address.
+    pub(super) is_named: bool,
     /// How the backend speaks TLS.
     pub(super) backend_tls: ProxySsl,
     pub(super) relay: RelayPlan,
@@ -102,6 +104,11 @@ impl Server {
             Self::Open | Self::Secured => ProxyProtocol::V1,
             Self::Implicit | Self::Balanced => ProxyProtocol::V2,
         }
+    }
+
+    /// Whether it has a `resolver`.
+    pub(super) fn has_resolver(self, protocol: Protocol) -> bool {
+        self == Self::Open || self == Self::Kept && protocol != Protocol::Smtp
     }
 
     /// Its `smtp_greeting_delay`.
@@ -306,6 +313,7 @@ impl Script {
             attempts: Vec::new(),
             gaps: Vec::new(),
             backend: backend(random, protocol),
+            is_named: server.has_resolver(protocol) && random.u8(..3) == 0,
             backend_tls: backend_tls(random),
             relay: relay(random),
             chatter: random.usize(..4),
@@ -444,9 +452,21 @@ fn address(net: u8, session: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, net, high, low)
 }
 
+/// An address that the backend's name may have as well, and where nobody answers.
+pub(super) fn dead_address(session: usize) -> SocketAddr {
+    SocketAddr::from((address(21, session), 2_000))
+}
+
 /// What the backend is called.
 pub(super) fn backend_name(session: usize) -> String {
     format!("backend-{session}.example")
+}
+
+/// The addresses of a backend's name.
+pub(super) fn addresses_of(name: &str) -> Option<Vec<Ipv4Addr>> {
+    let session: usize = name.strip_prefix("backend-")?.parse().ok()?;
+    let own = address(20, session);
+    Some(if session.is_multiple_of(2) { vec![address(21, session), own] } else { vec![own] })
 }
 
 /// The session that an address of either kind names.
