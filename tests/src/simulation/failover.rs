@@ -39,6 +39,8 @@ struct Asked {
     is_connected: bool,
     /// Nothing has come yet.
     is_silent: bool,
+    /// A question is under way.
+    is_waiting: bool,
     has_failed: bool,
 }
 
@@ -113,13 +115,24 @@ impl World {
         let candidates = (self.scripts[owner].server.auth_addresses() + 1).saturating_sub(tried).max(1);
         let left = (record.auth_asked_at + AUTH_TIMEOUT).saturating_sub(now);
         let share = left / u32::try_from(candidates).unwrap_or(1);
-        let asked =
-            Asked { address, opened_at: now, share, is_connected: false, is_silent: true, has_failed: false };
+        let asked = Asked {
+            address,
+            opened_at: now,
+            share,
+            is_connected: false,
+            is_silent: true,
+            is_waiting: true,
+            has_failed: false,
+        };
         self.failover.borrow_mut().streams.insert(stream, asked);
     }
 
-    pub(super) fn auth_address(&self, stream: usize) -> Option<usize> {
-        self.failover.borrow().streams.get(&stream).map(|asked| asked.address)
+    /// A piece of a question is written; which address gets it.
+    pub(super) fn on_auth_written(&self, stream: usize) -> Option<usize> {
+        let mut failover = self.failover.borrow_mut();
+        let asked = failover.streams.get_mut(&stream)?;
+        asked.is_waiting = true;
+        Some(asked.address)
     }
 
     pub(super) fn on_auth_connected(&self, stream: usize, is_connected: bool) {
@@ -146,7 +159,7 @@ impl World {
         let Some(owner) = self.executor.owner() else { return };
         let mut failover = self.failover.borrow_mut();
         let Some(asked) = failover.streams.get_mut(&stream) else { return };
-        asked.is_silent = false;
+        (asked.is_silent, asked.is_waiting) = (false, false);
         let address = asked.address;
         let key = key(&self.scripts[owner], &self.ledger.borrow().records[owner]);
         if let Some(failure) = &mut failover.failed(key)[address] {
@@ -187,19 +200,22 @@ impl World {
     pub(super) fn on_auth_dropped(&self, stream: usize) {
         let now = self.passed();
         let Some(asked) = self.failover.borrow_mut().streams.remove(&stream) else { return };
-        let Some(owner) = self.executor.owner() else { return };
+        if asked.has_failed {
+            return;
+        }
         let waited = now - asked.opened_at;
-        if !asked.is_connected && !asked.has_failed {
+        if !asked.is_connected {
             if waited > asked.share + SLACK {
                 self.complain(format!("an auth server was given {waited:?} instead of {:?}", asked.share));
             }
             // On a connection that was kept the question may have begun before its first byte could be seen.
-            if waited + DELAY >= asked.share {
-                self.on_address_failed(asked.address, waited + SLACK < asked.share);
-            }
+            self.on_address_failed(asked.address, waited + SLACK < asked.share);
+            return;
         }
+        // Whoever has been silent for long may have failed, too, though nobody waits for its answer any more.
+        let Some(owner) = self.executor.owner() else { return };
         let asked_at = self.ledger.borrow().records[owner].auth_asked_at;
-        if asked.is_connected && now + DELAY >= asked_at + AUTH_TIMEOUT {
+        if asked.is_waiting || now + DELAY >= asked_at + AUTH_TIMEOUT {
             self.on_address_failed(asked.address, true);
         }
     }

@@ -98,7 +98,10 @@ impl World {
         let mut is_early = false;
         // Under TLS the last word is no question.
         let is_farewell = self.is_secret(leg) && bytes.len() <= LONGEST_FAREWELL;
-        if let (Leg::Auth, Some(address), false) = (leg, self.auth_address(stream), is_farewell) {
+        if leg == Leg::Auth
+            && !is_farewell
+            && let Some(address) = self.on_auth_written(stream)
+        {
             self.on_auth_asked(owner, address, false);
         }
         {
@@ -275,6 +278,10 @@ impl World {
         let (since, limit) = if is_auth_timeout && !is_shared {
             (record.auth_asked_at, AUTH_TIMEOUT)
         } else if message.starts_with("upstream timed out") {
+            if self.scripts[session].is_named && self.slots.are_scarce() {
+                // Without a slot the lookup began before anybody could see it.
+                return;
+            }
             (record.backend_asked_at, TIMEOUT)
         } else if message.starts_with("client timed out") && message.contains("while proxying") {
             (record.active_at, PROXY_TIMEOUT)
