@@ -8,7 +8,7 @@ use rustls::server::{NoServerSessionStorage, StoresServerSessions};
 
 use super::digest::{Digest, digest_of};
 use super::now_seconds;
-use super::session_table::SessionTable;
+use super::session_table::{self, SessionTable};
 use crate::sys::SharedMemory;
 
 /// Where sessions are kept.
@@ -70,7 +70,9 @@ impl Storage {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut SessionTable<'_>) -> T) -> Option<T> {
-        self.memory.with(|bytes| SessionTable::new(bytes).map(|mut table| work(&mut table))).flatten()
+        self.memory
+            .with(session_table::clear, |bytes| SessionTable::new(bytes).map(|mut table| work(&mut table)))
+            .flatten()
     }
 }
 

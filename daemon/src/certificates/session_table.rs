@@ -20,6 +20,15 @@ const WAYS: usize = 4;
 
 const WORD: usize = 8;
 
+/// Makes the bytes an empty table. Entries stay until others take their room, but nothing leads to them: a large table
+/// would keep its worker for long, and cost all the memory that it may ever need.
+pub(super) fn clear(bytes: &mut [u8]) {
+    if let Some(table) = SessionTable::new(bytes) {
+        table.next.fill(0);
+        table.index.fill(0);
+    }
+}
+
 /// A table in some bytes.
 pub(super) struct SessionTable<'a> {
     /// The position of the next entry.
@@ -158,6 +167,25 @@ mod tests {
             !bytes.windows(3).any(|window| window == b"ano" || window == b"one"),
             "taken, and still there"
         );
+    }
+
+    #[test]
+    fn a_table_that_is_cleared_has_nothing_and_takes_new_ones() {
+        let mut bytes = vec![0; 4096];
+        let ring = 8 + 4096 / 512 * 32;
+        // Whatever was in the index.
+        bytes[..ring].fill(1);
+        bytes[ring..].fill(7);
+        clear(&mut bytes);
+        assert!(bytes[ring..].iter().all(|&byte| byte == 7), "the ring is left alone");
+        let mut table = SessionTable::new(&mut bytes).expect("a table");
+        assert_eq!(table.get(&digest(1), 0), None);
+        assert!(table.put(&digest(1), 100, b"one"));
+        clear(&mut bytes);
+        let mut table = SessionTable::new(&mut bytes).expect("a table");
+        assert_eq!(table.get(&digest(1), 0), None);
+        assert!(table.put(&digest(2), 100, b"two"));
+        assert_eq!(table.get(&digest(2), 0).as_deref(), Some(&b"two"[..]));
     }
 
     #[test]

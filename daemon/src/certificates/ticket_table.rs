@@ -16,6 +16,11 @@ const ROW: usize = 32 + 8 + 8 + 32 + 32;
 /// them the one that was not heard of for longest gets a new key too early.
 pub(super) const SIZE: usize = 512 * ROW;
 
+/// Makes the bytes an empty table.
+pub(super) fn clear(bytes: &mut [u8]) {
+    bytes.fill(0);
+}
+
 /// The keys of one owner.
 pub(super) struct Keys {
     pub(super) current: Key,

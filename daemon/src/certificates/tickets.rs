@@ -91,7 +91,9 @@ impl Tickets {
         let owner = digest_of(&[&self.identity, &seconds.to_be_bytes()]);
         let fresh = || self.random::<32>().map(Key::new);
         memory
-            .with(|bytes| ticket_table::keys(bytes, &owner, now_seconds / seconds, now_seconds, fresh))
+            .with(ticket_table::clear, |bytes| {
+                ticket_table::keys(bytes, &owner, now_seconds / seconds, now_seconds, fresh)
+            })
             .flatten()
     }
 

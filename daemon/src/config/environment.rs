@@ -226,8 +226,8 @@ mod tests {
         let first = memory("a", 10);
         assert!(Arc::ptr_eq(&first, &memory("a", 10)));
         assert!(!Arc::ptr_eq(&first, &memory("b", 10)) && !Arc::ptr_eq(&first, &memory("a", 11)));
-        first.with(|bytes| bytes.fill(1));
+        first.with(|_| {}, |bytes| bytes.fill(1));
         drop(first);
-        assert_eq!(memory("a", 10).with(|bytes| bytes[0]), Some(0));
+        assert_eq!(memory("a", 10).with(|_| {}, |bytes| bytes[0]), Some(0));
     }
 }

@@ -69,9 +69,9 @@ impl SharedMemory {
 
     /// Lends the bytes; `None` if somebody else has them for too long: what is in them is not worth waiting for.
     ///
-    /// Where work on them was cut off, by a panic or the end of a process, they are zeroes again.
-    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut [u8]) -> T) -> Option<T> {
-        let mut held = Held::take(self)?;
+    /// Where work on them was cut off, by a panic or the end of a process, `mend` gets them before anybody else does.
+    pub(crate) fn with<T>(&self, mend: fn(&mut [u8]), work: impl FnOnce(&mut [u8]) -> T) -> Option<T> {
+        let mut held = Held::take(self, mend)?;
         let outcome = work(held.bytes());
         held.is_whole = true;
         Some(outcome)
@@ -81,20 +81,22 @@ impl SharedMemory {
 /// The lock, held.
 struct Held<'a> {
     memory: &'a SharedMemory,
+    /// Makes sense of bytes that make none any more.
+    mend: fn(&mut [u8]),
     /// Whether the bytes are as they should be.
     is_whole: bool,
 }
 
 impl<'a> Held<'a> {
-    fn take(memory: &'a SharedMemory) -> Option<Self> {
+    fn take(memory: &'a SharedMemory, mend: fn(&mut [u8])) -> Option<Self> {
         for _ in 0..TRIES {
             // SAFETY: `new` made the lock.
             match unsafe { libc::pthread_mutex_trylock(memory.lock()) } {
-                0 => return Some(Self { memory, is_whole: false }),
+                0 => return Some(Self { memory, mend, is_whole: false }),
                 libc::EBUSY => std::thread::yield_now(),
                 libc::EOWNERDEAD => {
-                    let mut held = Self { memory, is_whole: false };
-                    held.bytes().fill(0);
+                    let mut held = Self { memory, mend, is_whole: false };
+                    mend(held.bytes());
                     // SAFETY: EOWNERDEAD says that this thread has the lock, in a state that this call mends.
                     unsafe { libc::pthread_mutex_consistent(memory.lock()) };
                     return Some(held);
@@ -118,7 +120,7 @@ impl<'a> Held<'a> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         if !self.is_whole {
-            self.bytes().fill(0);
+            (self.mend)(self.bytes());
         }
         // SAFETY: this thread has the lock.
         unsafe { libc::pthread_mutex_unlock(self.memory.lock()) };
@@ -148,30 +150,35 @@ mod tests {
     use super::*;
 
     fn first(memory: &SharedMemory) -> Option<u8> {
-        memory.with(|bytes| bytes[0])
+        memory.with(mend, |bytes| bytes[0])
+    }
+
+    /// The last byte stays as it is.
+    fn mend(bytes: &mut [u8]) {
+        bytes[0] = 0;
     }
 
     #[test]
     fn bytes_are_zero_and_then_what_was_written() {
         let memory = SharedMemory::new(100_000).expect("memory");
         assert_eq!(
-            memory.with(|bytes| bytes.iter().all(|&byte| byte == 0) && bytes.len() == 100_000),
+            memory.with(mend, |bytes| bytes.iter().all(|&byte| byte == 0) && bytes.len() == 100_000),
             Some(true)
         );
-        memory.with(|bytes| bytes.fill(7));
-        assert_eq!(memory.with(|bytes| bytes[99_999]), Some(7));
+        memory.with(mend, |bytes| bytes.fill(7));
+        assert_eq!(memory.with(mend, |bytes| bytes[99_999]), Some(7));
         assert_eq!(format!("{memory:?}"), "SharedMemory { length: 100000, .. }");
     }
 
     #[test]
     fn it_is_lent_once_at_a_time() {
         let memory = SharedMemory::new(1).expect("memory");
-        assert_eq!(memory.with(|_| first(&memory)), Some(None));
+        assert_eq!(memory.with(mend, |_| first(&memory)), Some(None));
         assert_eq!(first(&memory), Some(0));
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let add = || memory.with(|bytes| bytes[0] += 1);
+                    let add = || memory.with(mend, |bytes| bytes[0] += 1);
                     (0..25).for_each(|_| while add().is_none() {});
                 });
             }
@@ -180,11 +187,11 @@ mod tests {
     }
 
     #[test]
-    fn work_that_is_cut_off_leaves_zeroes() {
+    fn work_that_is_cut_off_leaves_bytes_to_mend() {
         let memory = SharedMemory::new(2).expect("memory");
         let panic = catch_unwind(AssertUnwindSafe(|| {
-            memory.with(|bytes| {
-                bytes[0] = 1;
+            memory.with(mend, |bytes| {
+                bytes.copy_from_slice(&[1, 5]);
                 std::panic::resume_unwind(Box::new(()));
             })
         }));
@@ -193,14 +200,14 @@ mod tests {
         // A thread that ends with the lock is to it what a process is that ends.
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let mut held = Held::take(&memory).expect("the lock");
+                let mut held = Held::take(&memory, mend).expect("the lock");
                 held.bytes()[0] = 1;
                 std::mem::forget(held);
             });
         });
         assert_eq!(first(&memory), Some(0));
-        memory.with(|bytes| bytes[0] = 2);
-        assert_eq!(first(&memory), Some(2));
+        memory.with(mend, |bytes| bytes[0] = 2);
+        assert_eq!(memory.with(mend, |bytes| bytes.to_vec()), Some(vec![2, 5]), "nothing else was touched");
     }
 
     #[test]
