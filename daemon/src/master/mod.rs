@@ -151,9 +151,10 @@ pub(crate) fn run(program: Program<'_>, plan: Plan, mut inherited: Inherited) ->
 
 /// Leaves the terminal where that is wanted, and makes what a master has besides sockets.
 fn prepare(plan: &Plan, upgrade: &Upgrade) -> Result<(Signals, Metrics, PidFile), String> {
-    let failed = |errno: Errno| format!("start failed {}", errno_text(errno as i32));
+    let failed =
+        |call: &'static str| move |errno: Errno| format!("{call} failed {}", errno_text(errno as i32));
     // First: whatever is sent to the process that goes on waits there until it is read.
-    let signals = Signals::open().map_err(failed)?;
+    let signals = Signals::open().map_err(failed("signalfd()"))?;
     if plan.is_daemon {
         // The master that started this one has left the terminal long ago, and is to remain its parent.
         if !upgrade.has_predecessor() {
@@ -161,7 +162,7 @@ fn prepare(plan: &Plan, upgrade: &Upgrade) -> Result<(Signals, Metrics, PidFile)
         }
         background::redirect(plan)?;
     }
-    let metrics = Metrics::new().map_err(failed)?;
+    let metrics = Metrics::new().map_err(failed("mmap()"))?;
     let pid_file = PidFile::create(&plan.pid_path).map_err(|error| {
         let path = plan.pid_path.display();
         format!("open() \"{path}\" failed {}", error_text(&error))

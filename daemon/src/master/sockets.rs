@@ -43,7 +43,10 @@ impl Sockets {
         let mut message = String::new();
         let opened = listener::open_all(&wanted(plan), &mut self.listening, |level, text| {
             log.note(level, text);
-            text.clone_into(&mut message);
+            // The first names the address; the last says no more than that it was in vain.
+            if message.is_empty() {
+                text.clone_into(&mut message);
+            }
         });
         if opened.is_err() {
             let new = self.listening.split_off(known);

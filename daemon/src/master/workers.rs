@@ -113,7 +113,10 @@ impl Workers {
     pub(super) fn spawn(&mut self, number: usize, plan: &Plan, sockets: &mut Sockets) {
         let is_free = |seat: &usize| !self.processes.iter().any(|process| process.seat == *seat);
         let seat = (0..).find(is_free).unwrap_or_default();
-        let forked = channel::pair().and_then(|pair| Ok((pair, sys::fork()?)));
+        let forked = match channel::pair() {
+            Ok(pair) => sys::fork().map(|fork| (pair, fork)).map_err(|errno| ("fork()", errno)),
+            Err(errno) => Err(("socketpair()", errno)),
+        };
         match forked {
             Ok(((ours, _), ForkResult::Parent { child })) => {
                 plan.log.note(Level::Notice, &format!("start worker process {child}"));
@@ -146,9 +149,9 @@ impl Workers {
                 });
                 process::exit(code);
             }
-            Err(errno) => {
-                let message =
-                    format!("fork() failed while spawning \"worker process\" {}", errno_text(errno as i32));
+            Err((call, errno)) => {
+                let text = errno_text(errno as i32);
+                let message = format!("{call} failed while spawning \"worker process\" {text}");
                 plan.log.note(Level::Alert, &message);
                 self.respawns.push((sys::now() + RESPAWN_PAUSE, number));
             }

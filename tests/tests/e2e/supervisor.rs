@@ -52,6 +52,14 @@ on_both! {
         kill(old, Signal::SIGHUP).unwrap();
         assert!(told().starts_with("RELOADING=1\n"));
         assert!(told().contains("STATUS=serving as before, reload failed: unknown directive \"nonsense\" in "));
+        let occupied = TcpListener::bind(host.port(1144)).unwrap();
+        let [free, taken] = [host.port(1143), host.port(1144)].map(|address| format!("listen {address};"));
+        fs::write(daemon.configuration(), text.replace(&free, &format!("{free} {taken}"))).unwrap();
+        kill(old, Signal::SIGHUP).unwrap();
+        assert!(told().starts_with("RELOADING=1\n"));
+        let failure = format!("reload failed: bind() to {} failed (98: Address already in use)\n", host.port(1144));
+        assert!(told().ends_with(&failure));
+        drop(occupied);
         fs::write(daemon.configuration(), text).unwrap();
         kill(old, Signal::SIGUSR2).unwrap();
         let new = daemon.await_master(Some(old));
