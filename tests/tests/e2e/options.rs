@@ -185,6 +185,8 @@ on_both! {
 
     fn int_stops_as_term_does(program: Program) {
         let mut setup = Plan::new(Protocol::Imap).start(program);
+        // The listener is there before signals are waited for.
+        setup.proxy.await_workers(1);
         setup.proxy.signal(Signal::SIGINT);
         assert_eq!(setup.proxy.await_exit().code(), Some(0));
         assert!(setup.proxy.log().contains("signal 2 (SIGINT) received from "), "{}", setup.proxy.log());
