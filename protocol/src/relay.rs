@@ -2,8 +2,9 @@
 //!
 //! The relay looks into nothing it passes on. Activity in either direction re-arms the idle limit (`proxy_timeout`).
 //! The end of one side is handed on as the end of our sending to the other, and that direction goes on until it ends
-//! too; with one side ended, silence is borne for `timeout` only, if that is shorter. [`Event::Done`] is logged last,
-//! whatever ended the relay.
+//! too. A client that has ended waits for an answer, and has it within the same limit. Once the backend has ended no
+//! answer can come: silence is borne for `timeout` only, if that is shorter. [`Event::Done`] is logged last, whatever
+//! ended the relay.
 
 use std::time::{Duration, Instant};
 
@@ -30,10 +31,10 @@ pub struct Relay {
 /// How long silence is borne.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IdleLimits {
-    /// While both sides may still send: `proxy_timeout`.
+    /// While the backend may still send: `proxy_timeout`.
     pub(crate) open: Duration,
-    /// Once one side has ended.
-    pub(crate) half_closed: Duration,
+    /// Once the backend has ended: `timeout`, where that is shorter.
+    pub(crate) backend_ended: Duration,
 }
 
 /// One leg: how to speak to it, and what became of it.
@@ -125,6 +126,11 @@ impl Relay {
         self.leg(side).received += count as u64;
     }
 
+    /// A leg has taken bytes that had to wait: a slow reader is no idle one. Leads to no action.
+    pub fn handle_taken(&mut self, now: Instant) {
+        self.last_activity = now;
+    }
+
     /// This leg's peer has closed its sending direction.
     pub fn handle_eof(&mut self, side: Side, now: Instant, out: &mut Output) {
         self.actions.begin_change();
@@ -148,8 +154,11 @@ impl Relay {
         if self.poll_deadline().is_none_or(|deadline| now < deadline) {
             return;
         }
-        if !self.client.has_ended && !self.backend.has_ended {
-            self.actions.log(Event::ClientTimedOut, Some(Stage::Proxying));
+        match (self.client.has_ended, self.backend.has_ended) {
+            (false, false) => self.actions.log(Event::ClientTimedOut, Some(Stage::Proxying)),
+            // What the client waits for did not come.
+            (true, false) => self.actions.log(Event::BackendTimedOut, Some(Stage::Proxying)),
+            (_, true) => {}
         }
         self.end(None, now, out);
     }
@@ -174,11 +183,8 @@ impl Relay {
         if self.is_over {
             return None;
         }
-        let limit = if self.client.has_ended || self.backend.has_ended {
-            self.limits.half_closed.min(self.limits.open)
-        } else {
-            self.limits.open
-        };
+        let limits = &self.limits;
+        let limit = if self.backend.has_ended { limits.backend_ended.min(limits.open) } else { limits.open };
         self.last_activity.checked_add(limit)
     }
 

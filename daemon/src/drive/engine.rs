@@ -42,6 +42,9 @@ pub(super) trait Engine: Unpin + 'static {
     /// Whether the loop may pass bytes on by itself and report them with [`handle_passed`](Self::handle_passed).
     fn is_transparent(&self) -> bool;
     fn handle_passed(&mut self, side: Side, count: usize, now: Instant);
+
+    /// A leg has taken bytes that had to wait for it.
+    fn handle_taken(&mut self, _now: Instant) {}
 }
 
 impl Engine for Session {
@@ -190,5 +193,9 @@ impl Engine for Relay {
 
     fn handle_passed(&mut self, side: Side, count: usize, now: Instant) {
         self.handle_passed(side, count, now);
+    }
+
+    fn handle_taken(&mut self, now: Instant) {
+        self.handle_taken(now);
     }
 }

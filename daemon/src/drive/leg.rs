@@ -39,6 +39,11 @@ impl<S: Stream> Leg<S> {
         !self.backlog.is_empty()
     }
 
+    /// How many bytes wait for the stream.
+    pub(super) fn waiting(&self) -> usize {
+        self.backlog.len()
+    }
+
     /// Writes `bytes` behind what waits already, as far as the stream takes them, and keeps the rest.
     ///
     /// # Errors

@@ -191,16 +191,17 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
         out: &mut Output,
     ) -> ControlFlow<End, bool> {
         let Some(leg) = self.leg(side) else { return ControlFlow::Continue(false) };
-        let was_congested = leg.is_congested();
-        let outcome = match leg.poll_flush(cx) {
-            Poll::Ready(outcome) => outcome,
-            Poll::Pending => return ControlFlow::Continue(false),
-        };
+        let waited = leg.waiting();
+        let flushed = leg.poll_flush(cx);
+        if leg.waiting() < waited {
+            self.engine.handle_taken(now);
+        }
+        let Poll::Ready(outcome) = flushed else { return ControlFlow::Continue(false) };
         if let Some(errno) = self.lose_on_error(side, outcome) {
             self.engine.handle_failure(side, SocketFailure::Send(errno), now, out);
             self.settle(cx, now, out)?;
         }
-        ControlFlow::Continue(was_congested)
+        ControlFlow::Continue(waited > 0)
     }
 
     fn receive(

@@ -31,6 +31,8 @@ struct Script<const IS_LOGIN: bool> {
     is_undrained: bool,
     /// Whether what is passed on goes back, too.
     echoes: bool,
+    /// How often it heard that a leg has taken what had to wait.
+    taken: usize,
 }
 
 impl<const IS_LOGIN: bool> Script<IS_LOGIN> {
@@ -125,6 +127,10 @@ impl<const IS_LOGIN: bool> Engine for Script<IS_LOGIN> {
     }
 
     fn handle_passed(&mut self, _side: Side, _count: usize, _now: Instant) {}
+
+    fn handle_taken(&mut self, _now: Instant) {
+        self.taken += 1;
+    }
 }
 
 /// A worker, one session on two pipes, and its log.
@@ -186,9 +192,10 @@ fn a_leg_with_a_backlog_stops_the_other_and_loses_nothing() {
     assert_eq!(bench.backend.written(), "abc");
     assert_eq!(bench.client.0.borrow().reads, 1);
     assert_eq!(bench.client.written(), "still heard");
-    for room in [2, 2, 100] {
+    for (room, taken) in [(0, 0), (2, 1), (0, 1), (1, 2), (100, 3)] {
         bench.backend.0.borrow_mut().room = room;
         assert!(bench.poll().is_pending());
+        assert_eq!(bench.pump.engine.taken, taken);
     }
     assert_eq!(bench.backend.written(), "abcdefghi");
 }

@@ -17,7 +17,7 @@ impl Driver {
         let start = start();
         let log_context =
             LogContext { client: ClientAddr::Unix, starttls: false, login: None, upstream: None };
-        let limits = IdleLimits { open: HOUR, half_closed: MINUTE };
+        let limits = IdleLimits { open: HOUR, backend_ended: MINUTE };
         let relay = Relay::new(
             Transport::plain(),
             Transport::plain(),
@@ -28,6 +28,10 @@ impl Driver {
             start,
         );
         Self { relay, start }
+    }
+
+    fn limits(&mut self, open: Duration) {
+        self.relay.limits.open = open;
     }
 
     fn drain(&mut self) -> Vec<Action> {
@@ -101,11 +105,38 @@ fn the_end_of_one_side_leaves_the_other_direction_open() {
 }
 
 #[test]
-fn half_closed_silence_ends_sooner_and_without_a_complaint() {
+fn a_client_that_has_ended_waits_for_its_answer() {
+    let mut driver = Driver::new();
+    driver.input(Side::Client, b".\r\nQUIT\r\n", MINUTE);
+    driver.eof(Side::Client, MINUTE);
+    assert_eq!(driver.relay.poll_deadline(), Some(driver.start + HOUR + MINUTE));
+    assert_eq!(driver.input(Side::Backend, b"250 queued\r\n", 10 * MINUTE), b"250 queued\r\n");
+    let mut expected = vec![Action::Log(Event::BackendTimedOut, Some(Stage::Proxying))];
+    expected.extend(close_all());
+    assert_eq!(driver.deadline(HOUR + 10 * MINUTE), expected);
+}
+
+#[test]
+fn silence_behind_the_end_of_the_backend_ends_sooner_and_without_a_complaint() {
     let mut driver = Driver::new();
     driver.eof(Side::Backend, MINUTE);
     assert_eq!(driver.relay.poll_deadline(), Some(driver.start + 2 * MINUTE));
     assert_eq!(driver.deadline(2 * MINUTE), close_all());
+    let mut driver = Driver::new();
+    driver.limits(Duration::from_secs(1));
+    driver.eof(Side::Backend, Duration::ZERO);
+    assert_eq!(driver.relay.poll_deadline(), Some(driver.start + Duration::from_secs(1)));
+}
+
+#[test]
+fn a_client_that_takes_its_answer_slowly_is_not_idle() {
+    let mut driver = Driver::new();
+    driver.input(Side::Backend, b"* 1 FETCH ...", MINUTE);
+    driver.eof(Side::Backend, MINUTE);
+    driver.relay.handle_taken(driver.start + MINUTE + MINUTE / 2);
+    assert_eq!(driver.drain(), []);
+    assert_eq!(driver.deadline(2 * MINUTE), [], "too early");
+    assert_eq!(driver.deadline(2 * MINUTE + MINUTE / 2), close_all());
 }
 
 #[test]

@@ -230,7 +230,7 @@ impl Session {
     /// meanwhile is over at once, and so is one that nobody was told to make.
     pub fn into_relay(self, now: Instant, out: &mut Output) -> Relay {
         let Self { client, backend, phase, core } = self;
-        let limits = IdleLimits { open: core.server.proxy_timeout, half_closed: core.server.timeout };
+        let limits = IdleLimits { open: core.server.proxy_timeout, backend_ended: core.server.timeout };
         let summary_since = core.server.session_log.then_some(core.opened);
         let relay =
             |traffic| Relay::new(client, backend, traffic, limits, core.log_context, summary_since, now);

@@ -42,6 +42,8 @@ pub enum After {
     /// Sends every line back with `echo ` in front, until the end of file.
     #[default]
     Echo,
+    /// Reads to the end of file, and neither answers nor ends.
+    Silence,
     /// Sends these bytes while reading to the end of file, then closes.
     Exchange(Arc<Vec<u8>>),
     /// Resets the connection when a line has come.
@@ -166,6 +168,12 @@ impl Conversation {
         }
         match &behaviour.after {
             After::Echo => self.echo(),
+            After::Silence => {
+                self.reader.read_to_end(&mut Vec::new())?;
+                loop {
+                    thread::park();
+                }
+            }
             After::Exchange(bytes) => self.exchange(Arc::clone(bytes)),
             After::Reset => {
                 self.line()?;

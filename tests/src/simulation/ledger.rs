@@ -56,6 +56,9 @@ pub(super) struct Record {
     pub(super) dead_ends: usize,
     /// When the relay read last.
     pub(super) active_at: Duration,
+    /// When one of the peers last took bytes during the relay, and when before that.
+    pub(super) taken_at: Duration,
+    pub(super) taken_before: Duration,
     /// The client's present attempt to log in, from 0.
     pub(super) attempt: usize,
     /// How often the auth server said WAIT in it.

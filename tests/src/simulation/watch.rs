@@ -106,6 +106,9 @@ impl World {
         }
         {
             let record = &mut self.ledger.borrow_mut().records[owner];
+            if record.is_relaying() && matches!(leg, Leg::Client | Leg::Backend) {
+                record.take(now);
+            }
             match leg {
                 Leg::Client => {
                     let is_greeting = match self.scripts[owner].server {
@@ -277,14 +280,17 @@ impl World {
         let is_shared = self.scripts[session].server.auth_addresses() > 1 && was_connecting;
         let (since, limit) = if is_auth_timeout && !is_shared {
             (record.auth_asked_at, AUTH_TIMEOUT)
+        } else if message.contains(" timed out (110: ") && message.contains("while proxying") {
+            // Farewells may have left already.
+            let has_spoken = record.taken_at == self.passed();
+            let taken = if has_spoken { record.taken_before } else { record.taken_at };
+            (record.active_at.max(taken), PROXY_TIMEOUT)
         } else if message.starts_with("upstream timed out") {
             if self.scripts[session].is_named && self.slots.are_scarce() {
                 // Without a slot the lookup began before anybody could see it.
                 return;
             }
             (record.backend_asked_at, TIMEOUT)
-        } else if message.starts_with("client timed out") && message.contains("while proxying") {
-            (record.active_at, PROXY_TIMEOUT)
         } else if message.starts_with("client timed out") {
             // Its farewell may have left already.
             let has_spoken = record.armed_at == self.passed();
@@ -304,6 +310,13 @@ impl super::ledger::Record {
     fn arm(&mut self, now: Duration) {
         if self.armed_at < now {
             self.armed_before = std::mem::replace(&mut self.armed_at, now);
+        }
+    }
+
+    /// A peer takes bytes of the relay.
+    fn take(&mut self, now: Duration) {
+        if self.taken_at < now {
+            self.taken_before = std::mem::replace(&mut self.taken_at, now);
         }
     }
 

@@ -111,6 +111,19 @@ on_both! {
         setup.backend.await_end(0);
     }
 
+    fn silence_behind_the_end_of_a_client_is_borne_as_long(program: Program) {
+        // `timeout` would end it sooner, and without that line.
+        let behaviour = Behaviour { after: After::Silence, ..Behaviour::default() };
+        let plan = Plan::new(Protocol::Pop3).behaviour(behaviour);
+        let setup = plan.directives("timeout 2s; proxy_timeout 3s;").start(program);
+        let mut client = setup.client();
+        log_in(&mut client);
+        client.finish();
+        client.expect_eof();
+        setup.proxy.await_log("upstream timed out (110: Connection timed out) while proxying");
+        setup.proxy.await_log("proxied session done");
+    }
+
     fn a_vanished_client_ends_the_backend_leg(program: Program) {
         let setup = Plan::new(Protocol::Pop3).start(program);
         let mut client = setup.client();
