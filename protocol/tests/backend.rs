@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use gatepost_protocol::action::{Action, Completion, Errno, Output, Side};
-use gatepost_protocol::auth::{Accepted, AuthReply, BackendAddr};
+use gatepost_protocol::auth::{Accepted, AuthFailure, AuthReply, BackendAddr};
 use gatepost_protocol::config::{ProxyProtocol, Server, StartTls};
 use gatepost_protocol::event::{Event, Stage};
 use gatepost_protocol::session::{Session, SocketFailure};
 use support::server::{imap, listener, pop3, smtp_with};
-use support::transcript::check;
-use support::{Driver, origin};
+use support::transcript::{check, order};
+use support::{Driver, SECOND, origin};
 
 /// A backend that refuses the password, up to that refusal.
 const REFUSED_BY_BACKEND: &str = "
@@ -362,8 +362,8 @@ fn a_backend_that_closes_is_an_internal_error() {
 fn a_backend_that_answers_what_was_not_asked_is_an_internal_error() {
     let mut driver = Driver::open(&listener(pop3(StartTls::Off)));
     driver.input(Side::Client, b"USER joe\r\nPASS x\r\n");
-    support::transcript::order("accepted 127.0.0.1:1100", &mut driver);
-    support::transcript::order("connected", &mut driver);
+    order("accepted 127.0.0.1:1100", &mut driver);
+    order("connected", &mut driver);
     driver.take_client();
     driver.take_actions();
     driver.input(Side::Backend, b"+OK ready\r\n+OK user\r\n+OK pass\r\n");
@@ -379,8 +379,8 @@ fn a_backend_that_answers_what_was_not_asked_is_an_internal_error() {
 fn a_backend_reply_over_the_buffer_is_an_internal_error() {
     let mut driver = Driver::open(&listener(pop3(StartTls::Off)));
     driver.input(Side::Client, b"USER joe\r\nPASS x\r\n");
-    support::transcript::order("accepted 127.0.0.1:1100", &mut driver);
-    support::transcript::order("connected", &mut driver);
+    order("accepted 127.0.0.1:1100", &mut driver);
+    order("connected", &mut driver);
     assert_eq!(driver.input_limit(Side::Backend), 512);
     driver.input(Side::Backend, &[b'x'; 500]);
     assert_eq!(driver.input_limit(Side::Backend), 12);
@@ -404,6 +404,40 @@ fn a_backend_reply_over_the_buffer_is_logged_as_far_as_it_fits() {
     "
     );
     check(&listener(pop3(StartTls::Off)), &[CONNECTED, &dialogue, SPOILT].concat());
+}
+
+/// The log names the backend while there is one.
+#[test]
+fn a_backend_that_has_refused_is_not_named_any_more() {
+    let server = Server { pass_error_message: true, ..pop3(StartTls::Off) };
+    let mut driver = Driver::open(&listener(server));
+    let upstream = |driver: &Driver| driver.log_context().upstream.as_deref().map(str::to_owned);
+    driver.input(Side::Client, b"USER joe\r\nPASS secret\r\n");
+    assert_eq!(upstream(&driver), None);
+    order("accepted 127.0.0.1:1100", &mut driver);
+    assert_eq!(upstream(&driver).as_deref(), Some("127.0.0.1:1100"));
+    order("connected", &mut driver);
+    driver.input(Side::Backend, b"+OK\r\n");
+    driver.input(Side::Backend, b"-ERR no\r\n");
+    assert_eq!(upstream(&driver).as_deref(), Some("127.0.0.1:1100"), "until the client is told");
+    driver.wait(2 * SECOND);
+    assert_eq!(upstream(&driver), None);
+    driver.input(Side::Client, b"USER joe\r\nPASS secret\r\n");
+    order("accepted 127.0.0.1:1100", &mut driver);
+    order("unreachable", &mut driver);
+    assert_eq!(upstream(&driver).as_deref(), Some("127.0.0.1:1100"));
+}
+
+/// Nor is one that nobody will connect to.
+#[test]
+fn a_backend_without_its_password_is_not_named() {
+    let mut driver = Driver::open(&listener(imap(StartTls::Off)));
+    driver.input(Side::Client, b"a1 AUTHENTICATE CRAM-MD5\r\n");
+    driver.input(Side::Client, b"am9lIDAwMTEyMjMzNDQ1NTY2Nzc4ODk5YWFiYmNjZGRlZWZm\r\n");
+    order("accepted 127.0.0.1:1143", &mut driver);
+    let failed = Action::Log(Event::AuthFailed(AuthFailure::NoPassword), Some(Stage::HttpAuth));
+    assert!(driver.take_actions().contains(&failed));
+    assert_eq!(driver.log_context().upstream, None);
 }
 
 /// Nothing follows `Relay`: what becomes of a leg before the relay is made is told by the relay, which is over then.

@@ -53,13 +53,13 @@ impl Connecting {
             let name = core.server.proxy_ssl.name.clone().or_else(|| name_of(&accepted.backend.target))?;
             Some(TlsTarget { config, name })
         });
-        core.log_context.upstream = Some(accepted.backend.name);
         if ssl != ProxySsl::Off && tls.is_none() {
             return login::on_failure(AuthFailure::NoBackendTls, core, now);
         }
         if password.is_none() && core.protocol() != Protocol::Smtp {
             return login::on_failure(AuthFailure::NoPassword, core, now);
         }
+        core.log_context.upstream = Some(accepted.backend.name);
         core.stage = Stage::Connecting;
         let limit = core.server.timeout;
         core.start(Action::Connect(accepted.backend.target), Timer::Backend, now, limit);

@@ -36,6 +36,7 @@ impl Authenticating {
         core.attempts = core.attempts.saturating_add(1);
         core.deadlines.clear(Timer::Client);
         core.log_context.login = None;
+        core.log_context.upstream = None;
         set_login(credentials.login(), core);
         Self { credentials: Arc::new(credentials), waits: 0 }.ask(core, now)
     }
@@ -116,6 +117,8 @@ impl Sleeping {
                 core.ask(|machine, context| machine.on_backend_refusal(&reply, context));
             }
         }
+        // A backend that has refused is no part of what follows.
+        core.log_context.upstream = None;
         Commands::start(core, now)
     }
 }
