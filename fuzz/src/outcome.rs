@@ -20,7 +20,7 @@ pub(crate) fn completion(operation: Operation, detail: &[u8]) -> Completion {
     match operation {
         Operation::Resolve => Completion::Resolved(name(kind)),
         Operation::Connect => Completion::Connected(connection(kind)),
-        Operation::Auth { needs_password } => Completion::Auth(answer(kind, detail, needs_password)),
+        Operation::Auth { needs_password } => Completion::Auth(judged(answer(kind, detail, needs_password))),
     }
 }
 
@@ -55,6 +55,13 @@ fn connection(kind: u8) -> Result<(), ConnectFailure> {
     })
 }
 
+/// An answer, and what the log would look at where there is none.
+fn judged(answer: Result<AuthReply, AuthFailure>) -> Result<AuthReply, AuthFailure> {
+    let phase = answer.as_ref().err().and_then(AuthFailure::phase);
+    assert!(phase.is_none_or(|phase| !phase.text().is_empty()));
+    answer
+}
+
 /// An answer of the auth server, such as the auth client lets pass.
 fn answer(kind: u8, detail: &[u8], needs_password: bool) -> Result<AuthReply, AuthFailure> {
     let text: Vec<u8> = detail.iter().copied().filter(|byte| !byte.is_ascii_control()).collect();
@@ -69,6 +76,10 @@ fn answer(kind: u8, detail: &[u8], needs_password: bool) -> Result<AuthReply, Au
         b'W' => Ok(AuthReply::Wait(Duration::from_secs(5))),
         b'!' => Err(AuthFailure::TimedOut),
         b'?' => Err(AuthFailure::NoStatus),
+        b'r' => Err(AuthFailure::Receive(Errno(104))),
+        b's' => Err(AuthFailure::Send(Errno(32))),
+        b'x' => Err(AuthFailure::Connect(Errno(101))),
+        b't' => Err(AuthFailure::ConnectTimedOut),
         _ => {
             let login = if text.is_empty() { None } else { Some(text) };
             let password = (kind != b'=' || needs_password).then(|| Secret::from(PASSWORD));

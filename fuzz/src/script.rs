@@ -24,8 +24,9 @@ pub(crate) enum Step<'a> {
     EarlyWakeUp,
     /// `E`, `e`: the client, the backend sends no more.
     Eof(Side),
-    /// `F`, `f`: the client's, the backend's socket fails.
-    Failure(Side),
+    /// `F`, `f`: the client's, the backend's socket fails: with `s` in sending, with anything else in receiving; without
+    /// detail the client's in receiving, the backend's in sending.
+    Failure(Side, &'a [u8]),
     /// `S`: the worker shuts down.
     Shutdown,
 }
@@ -52,8 +53,8 @@ fn step(piece: &[u8]) -> Step<'_> {
         b'd' => Step::EarlyWakeUp,
         b'E' => Step::Eof(Side::Client),
         b'e' => Step::Eof(Side::Backend),
-        b'F' => Step::Failure(Side::Client),
-        b'f' => Step::Failure(Side::Backend),
+        b'F' => Step::Failure(Side::Client, detail),
+        b'f' => Step::Failure(Side::Backend, detail),
         b'S' => Step::Shutdown,
         // `C`, and whatever a mutation made of it.
         _ => Step::Says(Side::Client, detail),
