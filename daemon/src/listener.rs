@@ -15,8 +15,8 @@ use thiserror::Error;
 use crate::log::lines::{error_text, peer_text};
 use crate::runtime::Peer;
 
-/// How often an address in use is tried, and the pause between.
-const ATTEMPTS: u32 = 5;
+/// How often an address in use is tried where there is time for it, and the pause between.
+pub(crate) const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// How a socket listens.
@@ -69,14 +69,15 @@ impl ListenError {
     }
 }
 
-/// Opens all of these that are not open yet, for as long as an address in use may still come free. The first of
+/// Opens all of these that are not open yet. An address in use is tried this often, as it may come free. The first of
 /// `tell`'s messages for each address and try; the last says that it was in vain.
 pub(crate) fn open_all(
     wanted: &[(Peer, Options)],
     open: &mut Vec<Listening>,
+    attempts: u32,
     mut tell: impl FnMut(Level, &str),
 ) -> Result<(), ()> {
-    for attempt in 1..=ATTEMPTS {
+    for attempt in 1..=attempts {
         let mut is_complete = true;
         for (address, options) in wanted {
             if open.iter().any(|listening| listening.address == *address) {
@@ -96,7 +97,7 @@ pub(crate) fn open_all(
         if is_complete {
             return Ok(());
         }
-        if attempt < ATTEMPTS {
+        if attempt < attempts {
             thread::sleep(PAUSE);
         }
     }
@@ -215,9 +216,9 @@ mod tests {
         let options = Options { backlog: 5, ..Options::default() };
         let mut open = Vec::new();
         let wanted = [(unix.clone(), options.clone())];
-        open_all(&wanted, &mut open, |_, message| panic!("{message}")).expect("a socket");
+        open_all(&wanted, &mut open, 1, |_, message| panic!("{message}")).expect("a socket");
         let wanted = [(unix.clone(), options.clone()), (any_port(), options)];
-        open_all(&wanted, &mut open, |_, message| panic!("{message}")).expect("a socket");
+        open_all(&wanted, &mut open, 1, |_, message| panic!("{message}")).expect("a socket");
         assert_eq!(open.len(), 2);
         forget(&unix);
         assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);

@@ -86,7 +86,7 @@ impl PidFile {
     ///
     /// # Errors
     /// `unlink`'s.
-    pub(crate) fn remove(self) -> io::Result<()> {
+    pub(crate) fn remove(&self) -> io::Result<()> {
         fs::remove_file(self.place())
     }
 }

@@ -125,7 +125,7 @@ pub(crate) fn run(program: Program<'_>, plan: Plan, mut inherited: Inherited) ->
     inherited.notes.iter().for_each(|(level, message)| say(*level, message));
     let Inherited { mut listening, predecessor, lent, .. } = inherited;
     let upgrade = Upgrade::new(predecessor);
-    let opened = listener::open_all(&sockets::wanted(&plan), &mut listening, say);
+    let opened = listener::open_all(&sockets::wanted(&plan), &mut listening, listener::ATTEMPTS, say);
     let prepared = opened.and_then(|()| {
         announce(program.name, &plan);
         prepare(&plan, &upgrade).map_err(|message| say(Level::Emerg, &message))
@@ -206,16 +206,17 @@ impl Master<'_> {
         let Self { plan, program, sockets, workers, pid_file, signals, upgrade, .. } = self;
         // The worker opens its own.
         drop(signals);
-        let alone = Rc::new(RefCell::new(Alone::new(sockets, program.load)));
+        let alone = Rc::new(RefCell::new(Alone::new(sockets, pid_file, program.load)));
         let outcome = workers.run_here(&plan, Rc::clone(&alone));
-        finish(&plan.log, pid_file, &upgrade, alone.borrow_mut().sockets());
+        let Alone { sockets, pid_file, .. } = &mut *alone.borrow_mut();
+        finish(&plan.log, pid_file, &upgrade, sockets);
         outcome
     }
 
     fn end(mut self) -> ExitCode {
         // A successor may have ended since: then the names of the sockets are this master's to remove.
         self.reap();
-        finish(&self.plan.log, self.pid_file, &self.upgrade, &mut self.sockets);
+        finish(&self.plan.log, &self.pid_file, &self.upgrade, &mut self.sockets);
         self.plan.log.note(Level::Notice, "exit");
         ExitCode::SUCCESS
     }
@@ -287,14 +288,28 @@ impl Master<'_> {
 }
 
 /// Leaves nothing behind, but what another master goes on with.
-fn finish(log: &Log, pid_file: PidFile, upgrade: &Upgrade, sockets: &mut Sockets) {
+fn finish(log: &Log, pid_file: &PidFile, upgrade: &Upgrade, sockets: &mut Sockets) {
     report_removal(log, pid_file);
     if !upgrade.is_under_way() {
         sockets.forget_all();
     }
 }
 
-fn report_removal(log: &Log, pid_file: PidFile) {
+/// Makes the pid file follow its name in the configuration.
+fn move_pid_file(pid_file: &mut PidFile, plan: &Plan) {
+    if pid_file.path() == plan.pid_path {
+        return;
+    }
+    match PidFile::create(&plan.pid_path) {
+        Ok(file) => report_removal(&plan.log, &std::mem::replace(pid_file, file)),
+        Err(error) => {
+            let path = plan.pid_path.display();
+            plan.log.note(Level::Emerg, &format!("open() \"{path}\" failed {}", error_text(&error)));
+        }
+    }
+}
+
+fn report_removal(log: &Log, pid_file: &PidFile) {
     let path = pid_file.place();
     if let Err(error) = pid_file.remove() {
         let message = format!("unlink() \"{}\" failed {}", path.display(), error_text(&error));

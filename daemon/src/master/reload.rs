@@ -2,10 +2,9 @@
 
 use gatepost_protocol::event::Level;
 
-use super::{Master, report_removal};
+use super::{Master, move_pid_file};
+use crate::listener;
 use crate::log::lines::error_text;
-use crate::pid::PidFile;
-use crate::plan::Plan;
 use crate::supervisor::News;
 
 impl Master<'_> {
@@ -36,29 +35,12 @@ impl Master<'_> {
             error.tell(&self.plan.log);
             error.message
         })?;
-        self.sockets.follow(&plan, &self.plan.log)?;
-        self.move_pid_file(&plan);
+        self.sockets.follow(&plan, listener::ATTEMPTS, &self.plan.log)?;
+        move_pid_file(&mut self.pid_file, &plan);
         self.plan = plan;
         self.redirect_stderr();
         self.renew_workers();
         Ok(())
-    }
-
-    /// The file follows the name in the configuration.
-    fn move_pid_file(&mut self, plan: &Plan) {
-        if self.pid_file.path() == plan.pid_path {
-            return;
-        }
-        match PidFile::create(&plan.pid_path) {
-            Ok(file) => {
-                let old = std::mem::replace(&mut self.pid_file, file);
-                report_removal(&plan.log, old);
-            }
-            Err(error) => {
-                let path = plan.pid_path.display();
-                plan.log.note(Level::Emerg, &format!("open() \"{path}\" failed {}", error_text(&error)));
-            }
-        }
     }
 
     /// Opens the log files by their names, for the workers, too.

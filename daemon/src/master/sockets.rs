@@ -4,14 +4,17 @@ use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::time::Duration;
 
+use gatepost_protocol::config::Network;
 use gatepost_protocol::event::Level;
 
-use super::Load;
+use super::{Load, move_pid_file};
 use crate::inlet::Inlets;
 use crate::listener::{self, Listening, Options};
 use crate::log::lines::error_text;
 use crate::log::{Log, LogFiles};
+use crate::pid::PidFile;
 use crate::plan::Plan;
 use crate::runtime::Peer;
 
@@ -35,13 +38,14 @@ impl Sockets {
         Self { listening, parting: Vec::new(), lent, closed: Vec::new() }
     }
 
-    /// Opens what the plan wants, and sets apart what it does not want any more. The error has been logged.
-    pub(super) fn follow(&mut self, plan: &Plan, log: &Log) -> Result<(), String> {
+    /// Opens what the plan wants, an address in use in so many attempts, and sets apart what it does not want any more.
+    /// The error has been logged.
+    pub(super) fn follow(&mut self, plan: &Plan, attempts: u32, log: &Log) -> Result<(), String> {
         let served = self.listening.len();
         self.listening.append(&mut self.parting);
         let known = self.listening.len();
         let mut message = String::new();
-        let opened = listener::open_all(&wanted(plan), &mut self.listening, |level, text| {
+        let opened = listener::open_all(&wanted(plan), &mut self.listening, attempts, |level, text| {
             log.note(level, text);
             // The first names the address; the last says no more than that it was in vain.
             if message.is_empty() {
@@ -123,17 +127,14 @@ pub(super) fn is_wanted(plan: &Plan, address: &Peer) -> bool {
 
 /// What a worker without a master needs to take a new configuration (`master_process off`).
 pub(crate) struct Alone {
-    sockets: Sockets,
+    pub(super) sockets: Sockets,
+    pub(super) pid_file: PidFile,
     load: Load,
 }
 
 impl Alone {
-    pub(super) fn new(sockets: Sockets, load: Load) -> Self {
-        Self { sockets, load }
-    }
-
-    pub(super) fn sockets(&mut self) -> &mut Sockets {
-        &mut self.sockets
+    pub(super) fn new(sockets: Sockets, pid_file: PidFile, load: Load) -> Self {
+        Self { sockets, pid_file, load }
     }
 
     /// What is to be served according to this plan, on copies of the sockets.
@@ -158,7 +159,9 @@ impl Alone {
                 return None;
             }
         };
-        self.sockets.follow(&plan, log).ok()?;
+        // Once: sessions would wait for the next attempt, too.
+        self.sockets.follow(&plan, 1, log).ok()?;
+        move_pid_file(&mut self.pid_file, &plan);
         let gone = self.sockets.part();
         self.sockets.forget(&gone);
         let post = self.post(&plan);
@@ -181,6 +184,12 @@ pub(crate) struct Post {
     /// The main log.
     pub(crate) log: Log,
     pub(crate) log_files: Rc<LogFiles>,
+    /// `worker_connections`.
+    pub(crate) connections: usize,
+    /// For how long nobody is accepted once descriptors have run out.
+    pub(crate) accept_pause: Duration,
+    /// Clients whose sessions are logged with all details.
+    pub(crate) debug_connections: Rc<[Network]>,
 }
 
 impl Post {
@@ -194,6 +203,19 @@ impl Post {
                 metrics = Some(socket);
             }
         }
-        Self { listening: mail, metrics, log: plan.log.clone(), log_files: Rc::clone(&plan.log_files) }
+        Self {
+            listening: mail,
+            metrics,
+            log: plan.log.clone(),
+            log_files: Rc::clone(&plan.log_files),
+            connections: plan.connections,
+            accept_pause: plan.accept_pause,
+            debug_connections: Rc::clone(&plan.debug_connections),
+        }
+    }
+
+    /// Slots that listeners and the channel to the master need.
+    pub(crate) fn reserved(&self) -> usize {
+        self.listening.len() + usize::from(self.metrics.is_some()) + 1
     }
 }

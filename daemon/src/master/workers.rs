@@ -200,9 +200,6 @@ impl Workers {
         Assignment {
             name: self.name,
             post,
-            connections: plan.connections,
-            accept_pause: plan.accept_pause,
-            debug_connections: Rc::clone(&plan.debug_connections),
             shutdown_timeout: plan.shutdown_timeout,
             metrics: self.metrics,
             channel,

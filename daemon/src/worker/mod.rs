@@ -41,7 +41,7 @@ pub(crate) struct Worker<R: Runtime> {
     pub(crate) scratch: RefCell<Scratch>,
     /// The main log, for what is not one mail server's.
     pub(crate) log: RefCell<Log>,
-    debug_connections: Rc<[Network]>,
+    debug_connections: RefCell<Rc<[Network]>>,
     pub(crate) metrics: Metrics,
 }
 
@@ -70,7 +70,7 @@ impl<R: Runtime> Worker<R> {
                 output: Output::default(),
             }),
             log: RefCell::new(log),
-            debug_connections,
+            debug_connections: RefCell::new(debug_connections),
             metrics,
         })
     }
@@ -82,7 +82,7 @@ impl<R: Runtime> Worker<R> {
 
     /// Whether all details of this client's session are to be logged (`debug_connection`).
     pub(crate) fn is_debugged(&self, client: &ClientAddr) -> bool {
-        self.debug_connections.iter().any(|network| network.contains(client))
+        self.debug_connections.borrow().iter().any(|network| network.contains(client))
     }
 
     /// Numbers a new connection, whoever's it is.

@@ -10,7 +10,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use gatepost_protocol::config::Network;
 use gatepost_protocol::event::Level;
 
 use super::{Worker, accept, exposition};
@@ -33,11 +32,6 @@ pub struct Assignment {
     /// What `ps` shows of the program.
     pub(crate) name: &'static str,
     pub(crate) post: Post,
-    pub(crate) connections: usize,
-    /// For how long nobody is accepted once descriptors have run out.
-    pub(crate) accept_pause: Duration,
-    /// Clients whose sessions are logged with all details.
-    pub(crate) debug_connections: Rc<[Network]>,
     pub(crate) shutdown_timeout: Option<Duration>,
     pub(crate) metrics: Metrics,
     /// To the master; `None` without one.
@@ -84,15 +78,17 @@ impl Assignment {
     /// Where listeners or signals cannot be watched: nothing was served then.
     pub async fn serve<R: System>(self, runtime: R) -> io::Result<()> {
         drive::install_hook();
-        let Post { listening, metrics, log, mut log_files } = self.post;
-        let slots = Slots::new(self.connections, listening.len() + usize::from(metrics.is_some()) + 1);
-        let worker = Worker::new(runtime, slots, log, Rc::clone(&self.debug_connections), self.metrics);
+        let post = self.post;
+        let slots = Slots::new(post.connections, post.reserved());
+        let (log, debug_connections) = (post.log.clone(), Rc::clone(&post.debug_connections));
+        let worker = Worker::new(runtime, slots, log, debug_connections, self.metrics);
         worker.runtime.spawn(Rc::clone(&worker.deadlines).run(Rc::clone(&worker)));
         let notices = Rc::<RefCell<VecDeque<Notice>>>::default();
         let Self { is_daemon, stderr_follows_log, .. } = self;
         let standing = Standing { is_alone: self.channel.is_none(), is_daemon, stderr_follows_log };
         let mut watching: Vec<Task> = vec![signal_task(&worker, &notices)?];
-        let mut accepting = accept_tasks(&worker, listening, metrics, self.accept_pause)?;
+        let mut log_files = Rc::clone(&post.log_files);
+        let mut accepting = accept_tasks(&worker, post)?;
         if let Some(channel) = self.channel {
             watching.push(channel_task(&worker, &notices, channel)?);
         }
@@ -112,11 +108,8 @@ impl Assignment {
                         let log = worker.log.borrow().clone();
                         let renewed = self.alone.as_ref().and_then(|alone| alone.borrow_mut().renew(&log));
                         if let Some(post) = renewed {
-                            // Sessions go on as they began; clients that wait in the queue have not been accepted.
-                            accepting =
-                                accept_tasks(&worker, post.listening, post.metrics, self.accept_pause)?;
-                            log_files = post.log_files;
-                            worker.log.replace(post.log);
+                            log_files = Rc::clone(&post.log_files);
+                            worker.take_over(post, &mut accepting);
                             worker.redirect_stderr(&log_files, standing);
                         }
                     }
@@ -176,6 +169,22 @@ impl<R: System> Worker<R> {
         }
     }
 
+    /// Serves what a new configuration says. Sessions go on as they began; clients that wait in the queue have not been
+    /// accepted.
+    fn take_over(self: &Rc<Self>, post: Post, accepting: &mut Vec<Task>) {
+        self.slots.resize(post.connections, post.reserved());
+        self.debug_connections.replace(Rc::clone(&post.debug_connections));
+        self.log.replace(post.log.clone());
+        match accept_tasks(self, post) {
+            Ok(tasks) => *accepting = tasks,
+            Err(error) => {
+                let text = error_text(&error);
+                let message = format!("epoll_ctl() failed {text}, clients are accepted as before the reload");
+                self.tell(Level::Alert, None, &message);
+            }
+        }
+    }
+
     /// Lets the sessions end, and ends the relays that outlast the limit.
     fn drain(self: &Rc<Self>, limit: Option<Duration>) {
         self.sessions.enter(Phase::Draining);
@@ -224,13 +233,9 @@ async fn next_notice<R: System>(
     .await
 }
 
-fn accept_tasks<R: System>(
-    worker: &Rc<Worker<R>>,
-    listening: Vec<(Rc<Inlets>, OwnedFd)>,
-    metrics: Option<OwnedFd>,
-    pause: Duration,
-) -> io::Result<Vec<Task>> {
-    let task = |(inlets, socket)| {
+fn accept_tasks<R: System>(worker: &Rc<Worker<R>>, post: Post) -> io::Result<Vec<Task>> {
+    let Post { listening, metrics, accept_pause: pause, .. } = post;
+    let task = |(inlets, socket): (Rc<Inlets>, OwnedFd)| {
         let listener = worker.runtime.watch(socket)?;
         let task: Task = Box::pin(accept::run(Rc::clone(worker), inlets, listener, pause));
         Ok(task)

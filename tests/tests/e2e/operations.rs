@@ -1,7 +1,7 @@
 //! Signals, reload, shutdown, and what a bad configuration does.
 
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use gatepost_protocol::config::Protocol;
 use gatepost_tests::{AuthAnswer, Client, Proxy, await_that, on_both};
@@ -280,6 +280,34 @@ on_both! {
         Client::connect(host.port(1000)).expect("+OK POP3 ready");
         proxy.signal(Signal::SIGTERM);
         assert_eq!(proxy.await_exit().code(), Some(0));
+    }
+
+    fn one_process_takes_limits_and_pid_file_from_a_reload(program: Program) {
+        let setup = Plan::new(Protocol::Imap).main("master_process off; events { worker_connections 100; }").start(program);
+        let mut client = logged_in(&setup);
+        let file = setup.proxy.path().join("gatepost.conf");
+        let text = fs::read_to_string(&file).unwrap();
+        // Two are reserved, and the session has two.
+        let changed = text.replace("worker_connections 100;", "worker_connections 4;").replace("pid gatepost.pid;", "pid other.pid;");
+        fs::write(&file, &changed).unwrap();
+        setup.proxy.signal(Signal::SIGHUP);
+        let pid = || fs::read_to_string(setup.proxy.path().join("other.pid")).unwrap_or_default();
+        await_that("another pid file", || pid() == format!("{}\n", setup.proxy.pid()));
+        assert!(!setup.proxy.path().join("gatepost.pid").exists());
+        await_that("the new limit", || {
+            drop(setup.connect());
+            setup.proxy.log().contains("4 worker_connections are not enough")
+        });
+        // Sessions do not wait until an address comes free.
+        let occupied = TcpListener::bind((setup.listen().ip(), 1001)).unwrap();
+        let taken = occupied.local_addr().unwrap();
+        fs::write(&file, text.replace("protocol imap;", &format!("protocol imap; listen {taken};"))).unwrap();
+        setup.proxy.signal(Signal::SIGHUP);
+        let log = setup.proxy.await_log("still could not bind()");
+        assert_eq!(log.matches(&format!("bind() to {taken} failed (98: Address already in use)")).count(), 1, "{log}");
+        client.say("a2 NOOP", "echo a2 NOOP");
+        client.finish();
+        client.expect_eof();
     }
 
     fn one_process_reloads_in_place(program: Program) {
