@@ -15,9 +15,6 @@ use nix::sys::socket::{
 
 use crate::sys;
 
-/// Descriptors that one message may carry (the kernel's limit).
-const DESCRIPTOR_LIMIT: usize = 253;
-
 /// Both ends: the master's and the worker's. Neither blocks.
 ///
 /// # Errors
@@ -27,37 +24,69 @@ pub(crate) fn pair() -> nix::Result<(OwnedFd, OwnedFd)> {
     socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
 }
 
-/// Sends the log files.
+/// Sends the log file of this number. Each goes alone: whoever has no descriptor left for one loses no other.
 ///
 /// # Errors
 /// `sendmsg`'s; `WouldBlock` if the worker does not read.
-pub(crate) fn send(channel: BorrowedFd<'_>, files: &[OwnedFd]) -> nix::Result<()> {
-    let files: Vec<RawFd> = files.iter().take(DESCRIPTOR_LIMIT).map(AsRawFd::as_raw_fd).collect();
+pub(crate) fn send(channel: BorrowedFd<'_>, number: u32, file: BorrowedFd<'_>) -> nix::Result<()> {
+    let files = [file.as_raw_fd()];
     let control = [ControlMessage::ScmRights(&files)];
-    sendmsg::<()>(channel.as_raw_fd(), &[IoSlice::new(b"R")], &control, MsgFlags::MSG_NOSIGNAL, None)?;
+    let number = number.to_be_bytes();
+    sendmsg::<()>(channel.as_raw_fd(), &[IoSlice::new(&number)], &control, MsgFlags::MSG_NOSIGNAL, None)?;
     Ok(())
 }
 
-/// Receives log files; `None` when the master is gone.
-///
-/// # Errors
-/// `recvmsg`'s; `WouldBlock` when nothing has come.
-pub(crate) fn receive(channel: BorrowedFd<'_>) -> io::Result<Option<Vec<OwnedFd>>> {
-    let mut control = nix::cmsg_space!([RawFd; DESCRIPTOR_LIMIT]);
-    let mut byte = [0];
-    let mut buffers = [IoSliceMut::new(&mut byte)];
+/// A log file that was sent.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) number: u32,
+    /// `None` if this process had no descriptor left for it.
+    pub(crate) file: Option<OwnedFd>,
+}
+
+/// The worker's side. It keeps a descriptor in reserve, so that a log file has one when all others are taken.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    reserve: Option<OwnedFd>,
+}
+
+impl Inbox {
+    /// Takes a descriptor in reserve, if there is one: at the beginning, and when a file that came has replaced another.
+    pub(crate) fn refill(&mut self, channel: BorrowedFd<'_>) {
+        self.reserve = channel.try_clone_to_owned().ok();
+    }
+
+    /// Receives a log file; `None` when the master is gone.
+    ///
+    /// # Errors
+    /// `recvmsg`'s; `WouldBlock` when nothing has come.
+    pub(crate) fn receive(&mut self, channel: BorrowedFd<'_>) -> io::Result<Option<Arrival>> {
+        self.reserve = None;
+        let arrival = receive(channel);
+        if !matches!(arrival, Ok(Some(Arrival { file: Some(_), .. }))) {
+            self.refill(channel);
+        }
+        arrival
+    }
+}
+
+fn receive(channel: BorrowedFd<'_>) -> io::Result<Option<Arrival>> {
+    let mut control = nix::cmsg_space!(RawFd);
+    let mut number = [0; 4];
+    let mut buffers = [IoSliceMut::new(&mut number)];
     let flags = MsgFlags::MSG_CMSG_CLOEXEC;
     let message = recvmsg::<()>(channel.as_raw_fd(), &mut buffers, Some(&mut control), flags)?;
     if message.bytes == 0 {
         return Ok(None);
     }
-    let mut files = Vec::new();
-    for part in message.cmsgs()? {
+    let mut file = None;
+    // An error means that the kernel left the descriptor out.
+    for part in message.cmsgs().into_iter().flatten() {
         if let ControlMessageOwned::ScmRights(descriptors) = part {
-            files.extend(descriptors.into_iter().map(sys::own_received));
+            file = descriptors.into_iter().map(sys::own_received).next_back();
         }
     }
-    Ok(Some(files))
+    Ok(Some(Arrival { number: u32::from_be_bytes(number), file }))
 }
 
 /// Tells the master that this worker serves.
@@ -89,11 +118,16 @@ mod tests {
     fn files_arrive_open_and_in_order() {
         let (master, worker) = pair().expect("a pair");
         let mut files = [(); 2].map(|()| tempfile::tempfile().expect("a file"));
-        let copies = files.each_ref().map(|file| file.try_clone().expect("a copy").into());
-        send(master.as_fd(), &copies).expect("room for a message");
-        let received = receive(worker.as_fd()).expect("a message").expect("an open channel");
-        for (number, descriptor) in (b'1'..).zip(received) {
-            File::from(descriptor).write_all(&[number]).expect("a writable file");
+        for (number, file) in (7..).zip(&files) {
+            send(master.as_fd(), number, file.as_fd()).expect("room for a message");
+        }
+        let mut inbox = Inbox::default();
+        for (expected, byte) in [(7, b'1'), (8, b'2')] {
+            inbox.refill(worker.as_fd());
+            let arrival = inbox.receive(worker.as_fd()).expect("a message").expect("an open channel");
+            assert_eq!(arrival.number, expected);
+            let mut file = File::from(arrival.file.expect("a descriptor"));
+            file.write_all(&[byte]).expect("a writable file");
         }
         let contents = files.each_mut().map(|file| {
             let mut text = String::new();
@@ -116,9 +150,11 @@ mod tests {
     #[test]
     fn an_empty_channel_blocks_and_a_closed_one_ends() {
         let (master, worker) = pair().expect("a pair");
-        let error = receive(worker.as_fd()).expect_err("nothing sent");
+        let mut inbox = Inbox::default();
+        let error = inbox.receive(worker.as_fd()).expect_err("nothing sent");
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        assert!(inbox.reserve.is_some());
         drop(master);
-        assert!(receive(worker.as_fd()).expect("end of file").is_none());
+        assert!(inbox.receive(worker.as_fd()).expect("end of file").is_none());
     }
 }

@@ -85,9 +85,10 @@ impl LogFiles {
         self.files.iter().map(|file| Ok(file.file.borrow().try_clone()?.into())).collect()
     }
 
-    /// Takes over what [`descriptors`](Self::descriptors) of the same configuration gave elsewhere.
-    pub(crate) fn replace(&self, descriptors: impl IntoIterator<Item = OwnedFd>) {
-        for (file, descriptor) in self.files.iter().zip(descriptors) {
+    /// Takes over what [`descriptors`](Self::descriptors) of the same configuration gave elsewhere, one by its place.
+    pub(crate) fn replace(&self, number: u32, descriptor: OwnedFd) {
+        let file = usize::try_from(number).ok().and_then(|number| self.files.get(number));
+        if let Some(file) = file {
             *file.file.borrow_mut() = descriptor.into();
         }
     }
@@ -141,7 +142,9 @@ mod tests {
         let file = worker.open(&path).expect("the same file");
         fs::remove_file(&path).expect("remove");
         assert!(master.reopen().is_empty());
-        worker.replace(master.descriptors().expect("copies"));
+        for (number, descriptor) in (0..).zip(master.descriptors().expect("copies")) {
+            worker.replace(number, descriptor);
+        }
         file.append(b"new\n");
         assert_eq!(fs::read_to_string(&path).expect("the file"), "new\n");
     }

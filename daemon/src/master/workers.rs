@@ -274,8 +274,11 @@ impl Workers {
     pub(super) fn pass_logs(&self, log: &Log) {
         for process in &self.processes {
             let files = process.log_files.descriptors().unwrap_or_default();
+            let channel = process.channel.as_fd();
+            let mut all = (0..).zip(&files);
+            let sent = all.try_for_each(|(number, file)| channel::send(channel, number, file.as_fd()));
             // What cannot be handed over, a worker opens by its name, where it may.
-            if files.is_empty() || channel::send(process.channel.as_fd(), &files).is_err() {
+            if files.is_empty() || sent.is_err() {
                 send(process.pid, Signal::SIGUSR1, log);
             }
         }

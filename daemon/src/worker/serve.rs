@@ -11,13 +11,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use gatepost_protocol::event::Level;
+use nix::libc;
 
 use super::{Worker, accept, exposition};
-use crate::channel;
+use crate::channel::{self, Arrival};
 use crate::drive;
 use crate::inlet::Inlets;
 use crate::log::LogFiles;
-use crate::log::lines::error_text;
+use crate::log::lines::{errno_text, error_text};
 use crate::master::{Alone, Post};
 use crate::metrics::Metrics;
 use crate::runtime::{System, Watch};
@@ -42,12 +43,6 @@ pub struct Assignment {
     pub(crate) is_daemon: bool,
     /// Whether standard error goes where the first log file goes.
     pub(crate) stderr_follows_log: bool,
-}
-
-/// What the worker itself waits for, beside its sessions.
-enum Notice {
-    Signal(Received),
-    LogFiles(Vec<OwnedFd>),
 }
 
 /// What decides about the meaning of some signals.
@@ -83,19 +78,19 @@ impl Assignment {
         let (log, debug_connections) = (post.log.clone(), Rc::clone(&post.debug_connections));
         let worker = Worker::new(runtime, slots, log, debug_connections, self.metrics);
         worker.runtime.spawn(Rc::clone(&worker.deadlines).run(Rc::clone(&worker)));
-        let notices = Rc::<RefCell<VecDeque<Notice>>>::default();
+        let notices = Rc::<RefCell<VecDeque<Received>>>::default();
         let Self { is_daemon, stderr_follows_log, .. } = self;
         let standing = Standing { is_alone: self.channel.is_none(), is_daemon, stderr_follows_log };
         let mut watching: Vec<Task> = vec![signal_task(&worker, &notices)?];
         let mut log_files = Rc::clone(&post.log_files);
         let mut accepting = accept_tasks(&worker, post)?;
         if let Some(channel) = self.channel {
-            watching.push(channel_task(&worker, &notices, channel)?);
+            watching.push(channel_task(&worker, &log_files, standing, channel)?);
         }
         loop {
             let notice = next_notice(&worker, &notices, &mut watching, &mut accepting).await;
             match notice {
-                Some(Notice::Signal(received)) => match worker.obey(received, &log_files, standing) {
+                Some(received) => match worker.obey(received, &log_files, standing) {
                     Reaction::Nothing => {}
                     Reaction::Drain => {
                         accepting.clear();
@@ -114,11 +109,6 @@ impl Assignment {
                         }
                     }
                 },
-                Some(Notice::LogFiles(files)) => {
-                    worker.note("reopening logs");
-                    log_files.replace(files);
-                    worker.redirect_stderr(&log_files, standing);
-                }
                 None => break,
             }
         }
@@ -197,6 +187,22 @@ impl<R: System> Worker<R> {
         }
     }
 
+    /// Goes on with a log file that the master has opened.
+    fn take_log_file(&self, arrival: Arrival, log_files: &LogFiles, standing: Standing) {
+        let Arrival { number, file } = arrival;
+        if number == 0 {
+            self.note("reopening logs");
+        }
+        match file {
+            Some(file) => log_files.replace(number, file),
+            // The next time may be a better one.
+            None => self.tell(Level::Alert, None, &format!("recvmsg() failed {}", errno_text(libc::EMFILE))),
+        }
+        if number == 0 {
+            self.redirect_stderr(log_files, standing);
+        }
+    }
+
     /// After the files have changed.
     fn redirect_stderr(&self, log_files: &LogFiles, standing: Standing) {
         if standing.stderr_follows_log
@@ -214,10 +220,10 @@ impl<R: System> Worker<R> {
 /// What the worker is told next, while it accepts clients; `None` when it has drained.
 async fn next_notice<R: System>(
     worker: &Worker<R>,
-    notices: &RefCell<VecDeque<Notice>>,
+    notices: &RefCell<VecDeque<Received>>,
     watching: &mut [Task],
     accepting: &mut [Task],
-) -> Option<Notice> {
+) -> Option<Received> {
     poll_fn(|cx| {
         poll_all(watching, cx);
         // Before any further client: one accepted now might be sent away at once.
@@ -255,13 +261,13 @@ fn poll_all(tasks: &mut [Task], cx: &mut Context<'_>) {
     }
 }
 
-fn signal_task<R: System>(worker: &Worker<R>, notices: &Rc<RefCell<VecDeque<Notice>>>) -> io::Result<Task> {
+fn signal_task<R: System>(worker: &Worker<R>, notices: &Rc<RefCell<VecDeque<Received>>>) -> io::Result<Task> {
     let signals = Signals::open()?;
     let watch = worker.runtime.watch(signals.try_clone_descriptor()?)?;
     let notices = Rc::clone(notices);
     Ok(Box::pin(async move {
         while let Ok(received) = watch.when_readable(|_| signals.read()).await {
-            notices.borrow_mut().push_back(Notice::Signal(received));
+            notices.borrow_mut().push_back(received);
         }
         std::future::pending().await
     }))
@@ -269,20 +275,34 @@ fn signal_task<R: System>(worker: &Worker<R>, notices: &Rc<RefCell<VecDeque<Noti
 
 /// Reports to the master, and then takes what it sends.
 fn channel_task<R: System>(
-    worker: &Worker<R>,
-    notices: &Rc<RefCell<VecDeque<Notice>>>,
+    worker: &Rc<Worker<R>>,
+    log_files: &Rc<LogFiles>,
+    standing: Standing,
     channel: OwnedFd,
 ) -> io::Result<Task> {
+    let mut inbox = channel::Inbox::default();
     let ours = channel.try_clone()?;
+    inbox.refill(ours.as_fd());
     let watch = worker.runtime.watch(channel)?;
     // Whatever could fail has not. A master that is gone does not wait.
     let _: nix::Result<()> = channel::report(ours.as_fd());
-    let notices = Rc::clone(notices);
+    let (worker, log_files) = (Rc::clone(worker), Rc::clone(log_files));
     Ok(Box::pin(async move {
-        // Without its master a worker goes on serving.
-        while let Ok(Some(files)) = watch.when_readable(channel::receive).await {
-            notices.borrow_mut().push_back(Notice::LogFiles(files));
+        loop {
+            match watch.when_readable(|channel| inbox.receive(channel)).await {
+                Ok(Some(arrival)) => worker.take_log_file(arrival, &log_files, standing),
+                // Without its master a worker goes on serving.
+                Ok(None) => break,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break,
+                Err(error) => {
+                    worker.tell(Level::Alert, None, &format!("recvmsg() failed {}", error_text(&error)));
+                    break;
+                }
+            }
+            inbox.refill(ours.as_fd());
         }
+        // A master that goes on sending finds out.
+        drop((watch, ours, inbox));
         std::future::pending().await
     }))
 }

@@ -3,13 +3,15 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
 use gatepost_tests::backend::{After, Behaviour};
 use gatepost_tests::real::run;
-use gatepost_tests::{Client, on_both};
+use gatepost_tests::{Client, await_that, on_both};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::{Front, alone};
@@ -42,6 +44,38 @@ on_both! {
         let mut next = front.log_in();
         next.say("STAT", "echo STAT");
         inside.say("NOOP", "echo NOOP");
+    }
+
+    /// Descriptors of new files are as scarce as all others. One is kept for them.
+    fn logs_are_reopened_without_a_free_descriptor(program: Program) {
+        let _turn = alone();
+        let main = "user root; worker_processes 1; worker_rlimit_nofile 48;";
+        let front = Front::start(program, main, "", Behaviour::default());
+        let worker = front.proxy.await_workers(1)[0];
+        let crowd: Vec<_> = (0..80).map(|_| TcpStream::connect(front.plain()).unwrap()).collect();
+        front.proxy.await_log("(24: Too many open files)");
+        let [log, old, older] = ["error.log", "old", "older"].map(|name| front.proxy.path().join(name));
+        let writes_to = |path: &Path| {
+            let all = fs::read_dir(format!("/proc/{worker}/fd")).unwrap();
+            all.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()).any(|target| target == path)
+        };
+        fs::rename(&log, &old).unwrap();
+        front.proxy.signal(Signal::SIGUSR1);
+        await_that("the new log in the worker", || writes_to(&log) && !writes_to(&old));
+        // Where there is none after all, the next time is a better one.
+        let limit = |soft: u32| run(Command::new("prlimit").args(["--pid", &worker.to_string(), &format!("--nofile={soft}:48")]));
+        limit(3);
+        fs::rename(&log, &old).unwrap();
+        front.proxy.signal(Signal::SIGUSR1);
+        front.proxy.await_log_at("old", "recvmsg() failed (24: Too many open files)");
+        assert!(writes_to(&old));
+        limit(48);
+        drop(crowd);
+        fs::rename(&log, &older).unwrap();
+        await_that("the newest log in the worker", || {
+            front.proxy.signal(Signal::SIGUSR1);
+            writes_to(&log) && !writes_to(&old)
+        });
     }
 
     /// A worker that gets no memory ends, alone, and is replaced.
