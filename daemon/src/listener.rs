@@ -3,12 +3,13 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::thread;
 use std::time::Duration;
 
 use gatepost_protocol::event::Level;
 use nix::libc;
+use nix::sys::stat::{Mode, fchmod, umask};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use thiserror::Error;
 
@@ -18,6 +19,9 @@ use crate::runtime::Peer;
 /// How often an address in use is tried where there is time for it, and the pause between.
 pub(crate) const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// Read and write for all.
+const EVERYBODY: Mode = Mode::from_bits_truncate(0o666);
 
 /// How a socket listens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -119,10 +123,16 @@ pub(crate) fn listen(address: &Peer, options: &Options) -> Result<OwnedFd, Liste
     let socket =
         Socket::new(at.domain(), Type::STREAM.nonblocking(), protocol).map_err(failed("socket() for"))?;
     set_options(&socket, &at, options).map_err(failed("setsockopt() for"))?;
-    socket.bind(&at).map_err(failed("bind() to"))?;
-    if let Peer::Unix(path) = address {
-        // As for a port, who may connect is not decided by the socket.
-        fs::set_permissions(path, fs::Permissions::from_mode(0o666)).map_err(failed("chmod() of"))?;
+    if at.domain() == Domain::UNIX {
+        // As for a port, who may connect is not decided by the socket. Its file is made with the mode that it has: by
+        // its name, one that somebody put in its place might be changed.
+        fchmod(&socket, EVERYBODY).map_err(io::Error::from).map_err(failed("fchmod() of"))?;
+        let mask = umask(Mode::empty());
+        let bound = socket.bind(&at);
+        umask(mask);
+        bound.map_err(failed("bind() to"))?;
+    } else {
+        socket.bind(&at).map_err(failed("bind() to"))?;
     }
     socket.listen(options.backlog).map_err(failed("listen() to"))?;
     Ok(socket.into())
@@ -201,7 +211,10 @@ pub(crate) fn forget(address: &Peer) {
 #[cfg(test)]
 mod tests {
     use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::os::unix::fs::MetadataExt;
     use std::path::Path;
+
+    use nix::sys::stat::fstat;
 
     use super::*;
 
@@ -222,6 +235,17 @@ mod tests {
         assert_eq!(open.len(), 2);
         forget(&unix);
         assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
+    }
+
+    #[test]
+    fn everybody_may_connect_to_a_unix_socket_as_soon_as_it_is_there() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("socket");
+        let socket = listen(&Peer::Unix(path.clone()), &Options::default()).expect("a socket");
+        assert_eq!(fs::metadata(path).expect("the socket").mode() & 0o7777, 0o666);
+        // What it was made with, nobody has changed by its name.
+        let descriptor = fstat(&socket).expect("a descriptor");
+        assert_eq!(descriptor.st_mode & 0o7777, 0o666);
     }
 
     #[test]
