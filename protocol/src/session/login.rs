@@ -28,6 +28,8 @@ pub(super) struct Authenticating {
     credentials: Arc<Credentials>,
     /// How often the auth server has said WAIT.
     waits: u32,
+    /// How long it said so, all in all.
+    pauses: Duration,
 }
 
 impl Authenticating {
@@ -38,7 +40,7 @@ impl Authenticating {
         core.log_context.login = None;
         core.log_context.upstream = None;
         set_login(credentials.login(), core);
-        Self { credentials: Arc::new(credentials), waits: 0 }.ask(core, now)
+        Self { credentials: Arc::new(credentials), waits: 0, pauses: Duration::ZERO }.ask(core, now)
     }
 
     fn ask(self, core: &mut Core, now: Instant) -> Phase {
@@ -78,8 +80,17 @@ impl Authenticating {
         if waits > MOST_WAITS {
             return on_failure(AuthFailure::TooManyWaits, core, now);
         }
-        let pause = if pause.is_zero() { DEFAULT_WAIT } else { pause };
-        Sleeping::AskAgain(Self { waits, ..self }).begin(pause, core, now)
+        let pause = if pause.is_zero() { DEFAULT_WAIT } else { pause.min(LONGEST_WAIT) };
+        let attempt = Self { waits, pauses: self.pauses + pause, ..self };
+        if core.client_ended && attempt.is_too_long(core) {
+            return give_up(core);
+        }
+        Sleeping::AskAgain(attempt).begin(pause, core, now)
+    }
+
+    /// A client that has sent a batch and its end is waited for like one that says nothing.
+    fn is_too_long(&self, core: &Core) -> bool {
+        self.pauses > core.server.timeout
     }
 }
 
@@ -106,6 +117,16 @@ impl Sleeping {
         let refused =
             reply.map_or_else(|| Self::Refused(auth_failure(core.protocol())), Self::RefusedByBackend);
         refused.begin(REFUSAL_DELAY, core, now)
+    }
+
+    /// The client sends no more, and has commands here that wait for this one. It may have gone, so it is waited for no
+    /// longer than for one that says nothing; a refusal is told after its time, as half-closing is no way round that.
+    pub(super) fn on_client_end(self, core: &mut Core) -> Phase {
+        core.client_ended = true;
+        match self {
+            Self::AskAgain(ref attempt) if attempt.is_too_long(core) => give_up(core),
+            Self::AskAgain(_) | Self::Refused(_) | Self::RefusedByBackend(_) => Phase::Sleeping(self),
+        }
     }
 
     /// The silence is over.
@@ -156,6 +177,12 @@ pub(super) fn on_failure(failure: AuthFailure, core: &mut Core, now: Instant) ->
     }
     core.ask(|machine, context| machine.on_unavailable(context));
     Commands::start(core, now)
+}
+
+/// The auth server takes its time, and who waits for it may have gone: tells whoever is still there, and ends.
+fn give_up(core: &mut Core) -> Phase {
+    core.ask(|machine, context| machine.on_unavailable(context));
+    core.close()
 }
 
 fn is_outage(failure: &AuthFailure) -> bool {

@@ -134,6 +134,9 @@ impl Phase {
                 if core.inbox.is_empty() {
                     return core.close();
                 }
+                if let Self::Sleeping(sleeping) = self {
+                    return sleeping.on_client_end(core);
+                }
                 core.client_ended = true;
                 self
             }

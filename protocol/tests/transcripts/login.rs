@@ -55,6 +55,35 @@ fn wait_asks_again_with_the_same_attempt() {
     );
 }
 
+/// The client may have gone, and the commands it left behind do not tell: all pauses of a login are `timeout` at most.
+#[test]
+fn a_client_that_has_ended_is_not_waited_for_long() {
+    let login = "
+        S: * OK IMAP4 ready
+        C: a1 LOGIN joe secret
+        ! authenticate 1 plain joe secret
+        C: a2 NOOP
+    ";
+    let end = "
+        S: a1 NO [UNAVAILABLE] Temporary authentication failure
+        ! close client
+        ! finish
+    ";
+    let again = "> sleep 40\n! authenticate 1 plain joe secret\n";
+    for orders in [
+        "> wait 600\n> sleep 300\n> eof client\n",
+        "> eof client\n> wait 61\n",
+        &format!("> wait 40\n> eof client\n{again}> wait 21\n"),
+    ] {
+        check(&listener(imap(StartTls::Off)), &[login, orders, end].concat());
+    }
+    let in_time = format!(
+        "> wait 40\n> eof client\n{again}> wait 20\n{}> accepted 127.0.0.1:1143\n! connect 127.0.0.1:1143",
+        again.replace("40", "20")
+    );
+    check(&listener(imap(StartTls::Off)), &[login, &in_time].concat());
+}
+
 #[test]
 fn wait_said_too_often_is_an_internal_error() {
     let mut dialogue = "
