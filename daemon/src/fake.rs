@@ -254,5 +254,5 @@ pub(crate) fn inlet(log: &Log, keepalive: bool, resolver: Option<Rc<Resolver>>) 
 
 /// A worker with ten slots.
 pub(crate) fn worker(fake: &Fake, log: &Log) -> Rc<Worker<Fake>> {
-    Worker::new(fake.clone(), Slots::new(10, 0), log.clone(), [].into(), Metrics::new().expect("memory"))
+    Worker::new(fake.clone(), Slots::new(10, 0), log.clone(), [].into(), Metrics::new(0).expect("memory"))
 }

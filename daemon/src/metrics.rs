@@ -9,6 +9,7 @@ use gatepost_protocol::action::Side;
 use gatepost_protocol::config::Protocol;
 use gatepost_protocol::event::{Event, Stage};
 
+use crate::log::ConnectionId;
 use crate::sys::Shared;
 
 /// Workers that are told apart; all further ones share a seat that is never cleared.
@@ -75,6 +76,8 @@ const SEAT_SIZE: usize = PROTOCOLS.len() * ACTIVITIES.len();
 pub(crate) struct Metrics {
     shared: Shared,
     seat: usize,
+    /// Of whoever made the counters.
+    run: u64,
 }
 
 /// One session's part in what is going on; it ends when this is dropped.
@@ -85,12 +88,12 @@ pub(crate) struct Present {
 }
 
 impl Metrics {
-    /// Makes the counters, all zero, with the first seat.
+    /// Makes the counters, all zero, with the first seat. `run` tells their connections from those of others.
     ///
     /// # Errors
     /// `mmap`'s.
-    pub(crate) fn new() -> nix::Result<Self> {
-        Ok(Self { shared: Shared::new(FIRST_SEAT + (SEATS + 1) * SEAT_SIZE)?, seat: 0 })
+    pub(crate) fn new(run: u64) -> nix::Result<Self> {
+        Ok(Self { shared: Shared::new(FIRST_SEAT + (SEATS + 1) * SEAT_SIZE)?, seat: 0, run })
     }
 
     /// The same counters on another seat.
@@ -106,8 +109,8 @@ impl Metrics {
     }
 
     /// The number of the next connection, whoever's it is, counted from 1.
-    pub(crate) fn next_connection(&self) -> u64 {
-        self.shared.add(0, 1).wrapping_add(1)
+    pub(crate) fn next_connection(&self) -> ConnectionId {
+        ConnectionId { run: self.run, number: self.shared.add(0, 1).wrapping_add(1) }
     }
 
     pub(crate) fn add(&self, protocol: Protocol, count: Count, number: u64) {
@@ -249,17 +252,15 @@ mod tests {
 
     #[test]
     fn numbers_of_connections_rise() {
-        let metrics = Metrics::new().expect("some pages of memory");
+        let metrics = Metrics::new(0xAB).expect("some pages of memory");
         let other = metrics.on_seat(7);
-        assert_eq!(
-            [metrics.next_connection(), other.next_connection(), metrics.next_connection()],
-            [1, 2, 3]
-        );
+        let ids = [&metrics, &other, &metrics].map(|metrics| metrics.next_connection().to_string());
+        assert_eq!(ids, ["00000000000000ab-1", "00000000000000ab-2", "00000000000000ab-3"]);
     }
 
     #[test]
     fn counts_of_all_seats_are_one() {
-        let metrics = Metrics::new().expect("some pages of memory");
+        let metrics = Metrics::new(0).expect("some pages of memory");
         let other = metrics.on_seat(1);
         metrics.add_event(Protocol::Imap, &Event::Connected, None);
         other.add_event(Protocol::Imap, &Event::Connected, None);
@@ -303,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_is_gone_does_nothing_any_more() {
-        let metrics = Metrics::new().expect("some pages of memory");
+        let metrics = Metrics::new(0).expect("some pages of memory");
         let sessions = |protocol: &str, phase: &str| {
             let name = format!("gatepost_sessions{{protocol=\"{protocol}\",phase=\"{phase}\"}} ");
             let text = metrics.render();

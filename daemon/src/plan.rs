@@ -8,7 +8,7 @@ use std::time::Duration;
 use gatepost_protocol::config::Network;
 
 use crate::auth::AuthServer;
-use crate::config::{self, Affinity, Bind, Config, Listen, LogTarget, LogTo, MailServer};
+use crate::config::{self, Affinity, Bind, Config, Listen, LogFormat, LogTarget, LogTo, MailServer};
 use crate::inlet::{Inlet, Inlets};
 use crate::log::lines::error_text;
 use crate::log::{Function, Log, LogFiles, Syslog, Target};
@@ -72,7 +72,7 @@ impl Plan {
 
     fn with_logs(config: Config, mut logs: Logs) -> Result<Self, String> {
         let Config { main, binds } = config;
-        let log = logs.open(&main.error_log)?;
+        let log = logs.open(main.error_log_format, &main.error_log)?;
         let mut servers = Servers { logs, binds: binds.as_slice().into(), known: Vec::new() };
         let inlets = binds.into_iter().map(|bind| servers.inlets(bind)).collect::<Result<_, _>>()?;
         servers.logs.syslogs.iter().for_each(|(_, syslog)| syslog.report_to(&log));
@@ -110,9 +110,9 @@ struct Logs {
 }
 
 impl Logs {
-    fn open(&mut self, targets: &[LogTarget]) -> Result<Log, String> {
+    fn open(&mut self, format: LogFormat, targets: &[LogTarget]) -> Result<Log, String> {
         let targets = targets.iter().map(|target| Ok((target.level, self.target(&target.to)?)));
-        Ok(Log::new(targets.collect::<Result<Vec<_>, String>>()?))
+        Ok(Log::with_format(format, targets.collect::<Result<Vec<_>, String>>()?))
     }
 
     fn target(&mut self, to: &LogTo) -> Result<Target, String> {
@@ -174,7 +174,7 @@ impl Servers {
         }
         let resolver = server.resolver.as_ref();
         let shared = Shared {
-            log: self.logs.open(&server.error_log)?,
+            log: self.logs.open(server.error_log_format, &server.error_log)?,
             auth: Rc::new(AuthServer::new(&server.auth)),
             resolver: resolver
                 .map(|resolver| Rc::new(Resolver::new(resolver.servers.clone(), resolver.settings))),

@@ -134,6 +134,7 @@ impl Page<'_> {
                     remark: "by the port".into(),
                     ..Line::default(name, found.protocol.name())
                 }),
+                "error_log_format" => lines = of(main),
                 "error_log" => {
                     lines = of(main);
                     lines.extend(main_log.map(|path| Line::default(name, &quoted(path))));

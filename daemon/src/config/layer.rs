@@ -10,7 +10,7 @@ use rustls::pki_types::ServerName;
 
 use super::Resolver;
 use super::error::Place;
-use super::log_target::LogTarget;
+use super::log_target::{LogFormat, LogTarget};
 use super::mail::auth::{AuthHttp, Backup};
 use super::mail::methods::Method;
 use super::mail::tls::{CacheKind, ConfCommand, TlsProtocol, Zone};
@@ -89,6 +89,7 @@ layer! {
             resolver: Option<Resolver>,
             resolver_timeout: Duration,
             max_errors: u64,
+        error_log_format: LogFormat,
 
             imap_client_buffer: usize,
             pop3_client_buffer: usize,

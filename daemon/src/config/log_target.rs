@@ -32,6 +32,19 @@ pub enum LogTo {
     Syslog(Syslog),
 }
 
+/// `error_log_format`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// nginx's lines.
+    #[default]
+    Text,
+    /// An object a line.
+    Json,
+}
+
+/// The formats by their names.
+pub(super) const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+
 /// `syslog:`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Syslog {

@@ -12,7 +12,7 @@ use super::environment::Account;
 use super::error::Fault;
 use super::reader::{NO_EFFECT, Reader};
 use super::{log_target, network, value};
-use crate::config::LogTarget;
+use crate::config::{LogFormat, LogTarget};
 use crate::runtime::Peer;
 
 /// The port of `metrics` where none is given.
@@ -38,6 +38,7 @@ pub(super) struct MainBlock {
     pub(super) worker_cpu_affinity: Option<Affinity>,
     pub(super) worker_priority: Option<i32>,
     pub(super) error_log: Vec<LogTarget>,
+    pub(super) error_log_format: Option<LogFormat>,
     has_block: bool,
     /// Their names.
     thread_pools: Vec<String>,
@@ -58,6 +59,7 @@ const MAIN_TABLE: &[Directive] = &[
     Directive::one("daemon", MAIN, |reader, words| once(&mut reader.main.daemon, words.flag())),
     Directive::one("env", MAIN, env),
     Directive::new("error_log", LOGGED, MANY, error_log),
+    Directive::one("error_log_format", LOGGED, error_log_format),
     Directive::block("events", MAIN, events),
     Directive::block("http", MAIN, skipped),
     Directive::one("include", ANYWHERE, |reader, words| reader.include(words.first())),
@@ -194,6 +196,15 @@ fn error_log(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
         Context::Mail | Context::Server => reader.layer().error_log.push(target),
     }
     Ok(())
+}
+
+/// gatepost's own: lines for people or for programs.
+fn error_log_format(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {
+    let format = choose(words.first(), log_target::FORMATS);
+    match reader.context() {
+        Context::Main | Context::Events => once(&mut reader.main.error_log_format, format),
+        Context::Mail | Context::Server => once(&mut reader.layer().error_log_format, format),
+    }
 }
 
 fn user(reader: &mut Reader<'_>, words: &Words) -> Result<(), Fault> {

@@ -24,7 +24,9 @@ use super::mail::methods::{Method, mechanisms};
 use super::mail::{MailBlock, ServerBlock};
 use super::reader::Reader;
 use super::written::{Found, FoundServer};
-use super::{Account, Affinity, Bind, Config, Listen, LogTarget, LogTo, MailServer, Main, Request};
+use super::{
+    Account, Affinity, Bind, Config, Listen, LogFormat, LogTarget, LogTo, MailServer, Main, Request,
+};
 use crate::listener::{Keepalive, Options};
 use crate::log::lines::peer_text;
 
@@ -42,6 +44,8 @@ const DEFAULT_USER: &str = "nobody";
 #[derive(Debug)]
 pub(super) struct Merged {
     server: MailServer,
+    /// `error_log_format`, if it is not the main level's.
+    log_format: Option<LogFormat>,
     listens: Vec<(Listener, Vec<crate::runtime::Peer>, Options)>,
 }
 
@@ -115,6 +119,7 @@ fn merge(
         auth: auth::auth_server(reader, block, layer, known)?,
         resolver: layer.resolver.clone().flatten(),
         error_log: layer.error_log.clone(),
+        error_log_format: LogFormat::default(),
     };
     let listen = |listen: &super::mail::listen::ListenBlock| {
         let ssl = is_ssl(listen.ssl, layer);
@@ -126,7 +131,8 @@ fn merge(
         });
         (listener, listen.addresses.clone(), options)
     };
-    Ok(Merged { server, listens: block.listens.iter().map(listen).collect() })
+    let listens = block.listens.iter().map(listen).collect();
+    Ok(Merged { server, log_format: layer.error_log_format, listens })
 }
 
 fn engine(
@@ -262,7 +268,8 @@ impl Reader<'_> {
         for (written, merged) in report.written.servers.iter_mut().zip(&merged) {
             written.found = Some(merged.found());
         }
-        let binds = Bind::from_listens(listens(merged, &error_log));
+        let error_log_format = main.error_log_format.unwrap_or_default();
+        let binds = Bind::from_listens(listens(merged, &error_log, error_log_format));
         if let Some(address) =
             main.metrics.iter().find(|address| binds.iter().any(|bind| bind.address == **address))
         {
@@ -317,6 +324,7 @@ impl Reader<'_> {
             worker_cpu_affinity: main.worker_cpu_affinity,
             worker_priority: main.worker_priority.unwrap_or(0),
             error_log,
+            error_log_format,
         };
         Ok(Config { main, binds })
     }
@@ -334,9 +342,10 @@ fn default_account(environment: &dyn Environment) -> Result<Option<Account>, Err
     environment.user(DEFAULT_USER).map(Some).ok_or_else(unknown)
 }
 
-fn listens(merged: Vec<Merged>, main_log: &[LogTarget]) -> Vec<(Listen, Options)> {
+fn listens(merged: Vec<Merged>, main_log: &[LogTarget], main_format: LogFormat) -> Vec<(Listen, Options)> {
     let mut listens = Vec::new();
-    for Merged { mut server, listens: blocks } in merged {
+    for Merged { mut server, log_format, listens: blocks } in merged {
+        server.error_log_format = log_format.unwrap_or(main_format);
         if server.error_log.is_empty() {
             server.error_log = main_log.to_vec();
         }

@@ -54,7 +54,7 @@ pub use self::environment::{Account, Environment, Machine, Memory};
 pub use self::error::{Diagnostic, Error, ReadFile, Report};
 pub use self::errors::Errors;
 pub(crate) use self::errors::MOST_ERRORS;
-pub use self::log_target::{LogTarget, LogTo, Syslog};
+pub use self::log_target::{LogFormat, LogTarget, LogTo, Syslog};
 use crate::runtime::Peer;
 pub use crate::sys::SharedMemory;
 
@@ -104,6 +104,8 @@ pub struct Main {
     pub worker_priority: i32,
     /// The main `error_log` list, never empty.
     pub error_log: Vec<LogTarget>,
+    /// The main `error_log_format`.
+    pub error_log_format: LogFormat,
 }
 
 /// One address of a `listen`, with the server behind it.
@@ -130,6 +132,8 @@ pub struct MailServer {
     pub resolver: Option<Resolver>,
     /// The effective `error_log` list, never empty.
     pub error_log: Vec<LogTarget>,
+    /// The effective `error_log_format`.
+    pub error_log_format: LogFormat,
 }
 
 /// `auth_http` and the directives that go with it.

@@ -6,6 +6,7 @@ use std::sync::Once;
 
 use gatepost_protocol::event::Level;
 
+use crate::log::ConnectionId;
 use crate::runtime::Runtime;
 use crate::worker::Worker;
 
@@ -37,7 +38,11 @@ pub(crate) fn take_place() -> String {
 }
 
 /// Runs one step of a session; a panic in it is logged and leaves `None`. The session must be dropped then.
-pub(super) fn contain<R: Runtime, T>(worker: &Worker<R>, id: u64, step: impl FnOnce() -> T) -> Option<T> {
+pub(super) fn contain<R: Runtime, T>(
+    worker: &Worker<R>,
+    id: ConnectionId,
+    step: impl FnOnce() -> T,
+) -> Option<T> {
     // What a step can leave half-done is its own session, dropped by the caller, and the scratch, cleared before each
     // step.
     IS_CONTAINED.set(true);

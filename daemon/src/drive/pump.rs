@@ -21,6 +21,7 @@ use super::trace::{self, Detail};
 use crate::auth;
 use crate::deadline::Deadline;
 use crate::inlet::Inlet;
+use crate::log::ConnectionId;
 use crate::metrics::{Activity, Present};
 use crate::runtime::{Runtime, Stream};
 use crate::sessions::{Member, Phase};
@@ -35,7 +36,7 @@ pub(super) struct Pump<R: Runtime, E> {
     pub(super) worker: Rc<Worker<R>>,
     pub(super) inlet: Rc<Inlet>,
     /// The connection's number in the log.
-    pub(super) id: u64,
+    pub(super) id: ConnectionId,
     pub(super) detail: Detail,
     pub(super) client: Option<Leg<R::Stream>>,
     pub(super) backend: Option<Leg<R::Stream>>,
@@ -62,7 +63,13 @@ pub(super) enum End {
 }
 
 impl<R: Runtime, E: Engine> Pump<R, E> {
-    pub(super) fn new(engine: E, worker: Rc<Worker<R>>, inlet: Rc<Inlet>, id: u64, member: Member) -> Self {
+    pub(super) fn new(
+        engine: E,
+        worker: Rc<Worker<R>>,
+        inlet: Rc<Inlet>,
+        id: ConnectionId,
+        member: Member,
+    ) -> Self {
         let deadline = Deadline::new(&worker.deadlines);
         let present = worker.metrics.enter(inlet.protocol(), engine.activity());
         let detail = Detail::new(&worker, &inlet, &engine.log_context().client);

@@ -14,7 +14,7 @@ use gatepost_protocol::session::SocketFailure;
 
 use super::*;
 use crate::fake::{self, Fake, Pipe, Wakes};
-use crate::log::{Log, LogFiles, Target};
+use crate::log::{ConnectionId, Log, LogFiles, Target};
 use crate::metrics::Activity;
 use crate::sessions::Phase;
 
@@ -154,7 +154,8 @@ impl<const IS_LOGIN: bool> Bench<IS_LOGIN> {
         let fake = Fake::new();
         let worker = fake::worker(&fake, &log);
         let member = worker.sessions.join();
-        let mut pump = Pump::new(Script::new(), Rc::clone(&worker), inlet, 7, member);
+        let mut pump =
+            Pump::new(Script::new(), Rc::clone(&worker), inlet, ConnectionId { run: 0, number: 7 }, member);
         let (client, backend) = (Pipe::open(), Pipe::open());
         pump.client = Some(Leg::new(client.clone(), worker.slots.take().expect("a slot")));
         pump.backend = Some(Leg::new(backend.clone(), worker.slots.take().expect("a slot")));

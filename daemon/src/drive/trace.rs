@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use gatepost_protocol::action::{Action, Completion, Side};
 use gatepost_protocol::address::ClientAddr;
 use gatepost_protocol::auth::{AuthFailure, AuthReply, Target};
-use gatepost_protocol::event::{Event, Level, LogContext, Stage};
+use gatepost_protocol::event::{Event, Level, Stage};
 
 use super::engine::Engine;
 use super::pump::Pump;
 use crate::inlet::Inlet;
-use crate::log::lines::{self, Place};
+use crate::log::{Entry, Situation, lines};
 use crate::runtime::Runtime;
 use crate::worker::Worker;
 
@@ -45,7 +45,7 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
 
     /// Logs what does not end the login attempt, as there is another address to try: it is not counted.
     pub(super) fn log_passed_over(&self, event: &Event, stage: Option<Stage>) {
-        self.log_line(lines::level(event), |context, place| lines::render(event, stage, context, place));
+        self.log_entry(lines::level(event), || lines::entry(event, self.situation(stage)));
     }
 
     /// How long the auth server took at the address that was asked last, or after how long and where that failed.
@@ -54,35 +54,35 @@ impl<R: Runtime, E: Engine> Pump<R, E> {
             return;
         }
         let phase = failure.and_then(AuthFailure::phase);
-        self.log_line(lines::auth_attempt_level(phase), |context, place| {
+        self.log_entry(lines::auth_attempt_level(phase), || {
+            let Situation { context, place, .. } = self.situation(None);
             lines::auth_attempt(time, phase, context, place)
         });
     }
 
-    fn log_line(&self, level: Level, line: impl FnOnce(&LogContext, Place<'_>) -> String) {
+    fn log_entry<'a>(&self, level: Level, entry: impl FnOnce() -> Entry<'a>) {
         if self.detail == Detail::Everything || self.inlet.log.is_enabled(level) {
-            self.write_line(level, &line(self.engine.log_context(), self.place()));
+            self.write_entry(level, entry());
         }
     }
 
-    fn place(&self) -> Place<'_> {
-        self.inlet.place(self.auth_address)
+    fn situation(&self, stage: Option<Stage>) -> Situation<'_> {
+        Situation { stage, context: self.engine.log_context(), place: self.inlet.place(self.auth_address) }
     }
 
     /// Writes a step, which is put into words only if somebody reads them.
     pub(super) fn trace(&self, step: impl FnOnce(&E) -> String) {
         if self.detail != Detail::Configured {
-            let (stage, context) = (Some(self.engine.stage()), self.engine.log_context());
-            let line = lines::in_context(step(&self.engine), stage, context, self.place());
-            self.write_line(Level::Debug, &line);
+            let session = self.situation(Some(self.engine.stage()));
+            self.write_entry(Level::Debug, Entry::new(step(&self.engine), session));
         }
     }
 
-    fn write_line(&self, level: Level, line: &str) {
+    fn write_entry(&self, level: Level, entry: Entry<'_>) {
         let (at, log) = (self.worker.runtime.wall_clock(), &self.inlet.log);
         match self.detail {
-            Detail::Everything => log.write_to_all(at, level, Some(self.id), line),
-            Detail::Configured | Detail::Steps => log.write(at, level, Some(self.id), line),
+            Detail::Everything => log.write_to_all(at, level, Some(self.id), &entry),
+            Detail::Configured | Detail::Steps => log.write(at, level, Some(self.id), entry),
         }
     }
 }

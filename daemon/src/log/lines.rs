@@ -1,16 +1,18 @@
 //! What the log says of each event of a session, in nginx's words (spec/auth-http-and-ops.md section 10).
 
 mod auth;
+mod fields;
 
 use std::io;
 
 use gatepost_protocol::action::{ConnectFailure, DnsError, Errno, LookupFailure, Side};
 use gatepost_protocol::address::ClientAddr;
-use gatepost_protocol::event::{Event, Level, LogContext, Stage, Summary};
+use gatepost_protocol::event::{Event, Level, LogContext, Summary};
 use gatepost_protocol::transport::PeerFault;
 use nix::libc;
 
 pub(crate) use self::auth::{auth_attempt, auth_attempt_level};
+use super::entry::{Entry, Situation};
 use super::escape;
 use crate::runtime::Peer;
 
@@ -23,48 +25,21 @@ pub(crate) struct Place<'a> {
     pub(crate) auth_server: &'a str,
 }
 
-/// The line of one event, without its frame.
-pub(crate) fn render(event: &Event, stage: Option<Stage>, context: &LogContext, place: Place<'_>) -> String {
+/// What is said of one event.
+pub(crate) fn entry<'a>(event: &'a Event, session: Situation<'a>) -> Entry<'a> {
+    let Situation { context, place, .. } = session;
     if *event == Event::Connected {
-        return format!("client {} connected to {}", client_text(&context.client), place.listen);
+        let message = format!("client {} connected to {}", client_text(&context.client), place.listen);
+        return Entry { is_complete: true, ..Entry::new(message, session) };
     }
-    let mut line = in_context(message(event, context, place), stage, context, place);
+    let mut entry = Entry::new(message(event, context, place), session);
+    fields::add(&mut entry, event, place);
     if let Event::DoneWith(Summary { traffic, time }) = event {
         let (from, to) = (traffic.from_client, traffic.to_client);
         let (seconds, millis) = (time.as_secs(), time.subsec_millis());
-        // Behind all that log filters know.
-        line.push_str(&format!(", bytes from/to client: {from}/{to}, session time: {seconds}.{millis:03}"));
+        entry.tail = format!(", bytes from/to client: {from}/{to}, session time: {seconds}.{millis:03}");
     }
-    line
-}
-
-/// `line` with what was going on, and with whom.
-pub(crate) fn in_context(
-    mut line: String,
-    stage: Option<Stage>,
-    context: &LogContext,
-    place: Place<'_>,
-) -> String {
-    if let Some(stage) = stage {
-        line.push_str(" while ");
-        line.push_str(stage.text());
-    }
-    line.push_str(", client: ");
-    line.push_str(&context.client.to_string());
-    if context.starttls {
-        line.push_str(" using starttls");
-    }
-    line.push_str(", server: ");
-    line.push_str(place.listen);
-    if let Some(login) = context.login.as_deref().filter(|login| !login.is_empty()) {
-        line.push_str(", login: ");
-        line.push_str(&quoted(login));
-    }
-    if let Some(upstream) = &context.upstream {
-        line.push_str(", upstream: ");
-        line.push_str(&escape(upstream.as_bytes()));
-    }
-    line
+    entry
 }
 
 /// How severe an event is.
@@ -271,7 +246,7 @@ pub(crate) fn no_slots(limit: usize) -> String {
     format!("{limit} worker_connections are not enough")
 }
 
-fn quoted(bytes: &[u8]) -> String {
+pub(super) fn quoted(bytes: &[u8]) -> String {
     format!("\"{}\"", escape(bytes))
 }
 

@@ -2,8 +2,10 @@
 //!
 //! A [`Log`] is one effective list of `error_log` directives. What its lines say about a session is in [`lines`].
 
+mod entry;
 mod escape;
 mod file;
+mod json;
 pub(crate) mod lines;
 mod syslog;
 
@@ -15,12 +17,14 @@ use std::time::SystemTime;
 
 use gatepost_protocol::event::Level;
 
+pub(crate) use self::entry::{ConnectionId, Entry, Situation};
 pub(crate) use self::escape::{escape, one_line};
 pub(crate) use self::file::{LogFile, LogFiles};
 pub(crate) use self::syslog::Syslog;
+use crate::config::LogFormat;
 use crate::sys;
 
-/// Bytes that one line may have, its LF included.
+/// Bytes that one line of text may have, its LF included.
 const LINE_LIMIT: usize = 2048;
 
 /// Where a line goes.
@@ -66,44 +70,81 @@ impl fmt::Debug for Function {
     }
 }
 
-/// Where lines go, each with the least severe level that goes there.
-type Targets = [(Level, Target)];
+/// Where lines go, and as what.
+#[derive(Debug, Default)]
+struct Outlets {
+    format: LogFormat,
+    /// Each with the least severe level that goes there.
+    targets: Box<[(Level, Target)]>,
+}
 
 /// One effective list of logs. Cheap to clone; clones write to the same targets.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Log {
-    targets: Rc<Targets>,
-}
+pub(crate) struct Log(Rc<Outlets>);
 
 impl Log {
-    /// Each target takes messages of its level and of the more severe ones.
+    /// Each target takes messages of its level and of the more severe ones, as lines of text.
     pub(crate) fn new(targets: impl IntoIterator<Item = (Level, Target)>) -> Self {
-        Self { targets: targets.into_iter().collect() }
+        Self::with_format(LogFormat::Text, targets)
+    }
+
+    /// As [`new`](Self::new), with lines in this format.
+    pub(crate) fn with_format(format: LogFormat, targets: impl IntoIterator<Item = (Level, Target)>) -> Self {
+        Self(Rc::new(Outlets { format, targets: targets.into_iter().collect() }))
     }
 
     /// Whether any target takes messages of this level: ask before a message is built.
     pub(crate) fn is_enabled(&self, level: Level) -> bool {
-        self.targets.iter().any(|(threshold, _)| level <= *threshold)
+        self.0.targets.iter().any(|(threshold, _)| level <= *threshold)
     }
 
     /// Whether messages of this level go to standard error.
     pub(crate) fn has_stderr(&self, level: Level) -> bool {
-        self.targets.iter().any(|(threshold, target)| level <= *threshold && matches!(target, Target::Stderr))
+        self.0
+            .targets
+            .iter()
+            .any(|(threshold, target)| level <= *threshold && matches!(target, Target::Stderr))
     }
 
-    /// Writes one line. `message` is one line already: values from outside have gone through [`escape`].
-    pub(crate) fn write(&self, at: SystemTime, level: Level, connection: Option<u64>, message: &str) {
+    /// Writes one line. A message that is a text is one line already: values from outside have gone through [`escape`].
+    pub(crate) fn write<'a>(
+        &self,
+        at: SystemTime,
+        level: Level,
+        connection: Option<ConnectionId>,
+        entry: impl Into<Entry<'a>>,
+    ) {
         if self.is_enabled(level) {
-            let line = frame(at, level, connection, message);
-            let targets = self.targets.iter().filter(|(threshold, _)| level <= *threshold);
+            let line = self.line(at, level, connection, &entry.into());
+            let targets = self.0.targets.iter().filter(|(threshold, _)| level <= *threshold);
             targets.for_each(|(_, target)| target.write(at, level, &line));
         }
     }
 
     /// [`write`](Self::write) to all targets, whatever their levels (`debug_connection`).
-    pub(crate) fn write_to_all(&self, at: SystemTime, level: Level, connection: Option<u64>, message: &str) {
-        let line = frame(at, level, connection, message);
-        self.targets.iter().for_each(|(_, target)| target.write(at, level, &line));
+    pub(crate) fn write_to_all(
+        &self,
+        at: SystemTime,
+        level: Level,
+        connection: Option<ConnectionId>,
+        entry: &Entry<'_>,
+    ) {
+        let line = self.line(at, level, connection, entry);
+        self.0.targets.iter().for_each(|(_, target)| target.write(at, level, &line));
+    }
+
+    /// One line with its LF.
+    fn line(
+        &self,
+        at: SystemTime,
+        level: Level,
+        connection: Option<ConnectionId>,
+        entry: &Entry<'_>,
+    ) -> String {
+        match self.0.format {
+            LogFormat::Text => frame(at, level, connection, &entry.text()),
+            LogFormat::Json => json::line(at, level, connection, entry),
+        }
     }
 
     /// [`write`](Self::write), now, for the master, whose clock is the system's.
@@ -118,7 +159,7 @@ fn write_stderr(line: &str) {
 }
 
 /// `YYYY/MM/DD HH:MM:SS [LEVEL] PID#0: *CID MESSAGE` and LF, cut at the limit.
-fn frame(at: SystemTime, level: Level, connection: Option<u64>, message: &str) -> String {
+fn frame(at: SystemTime, level: Level, connection: Option<ConnectionId>, message: &str) -> String {
     let now = sys::local_time(at);
     let mut line = format!(
         "{:04}/{:02}/{:02} {:02}:{:02}:{:02} [{}] {}#0: ",
@@ -131,8 +172,8 @@ fn frame(at: SystemTime, level: Level, connection: Option<u64>, message: &str) -
         level_name(level),
         process::id()
     );
-    if let Some(connection) = connection {
-        line.push_str(&format!("*{connection} "));
+    if let Some(ConnectionId { number, .. }) = connection {
+        line.push_str(&format!("*{number} "));
     }
     line.push_str(message);
     if line.len() >= LINE_LIMIT {
@@ -172,7 +213,12 @@ mod tests {
 
     #[test]
     fn a_line_has_the_frame() {
-        let line = frame(SystemTime::UNIX_EPOCH, Level::Info, Some(7), "client logged in");
+        let line = frame(
+            SystemTime::UNIX_EPOCH,
+            Level::Info,
+            Some(ConnectionId { run: 9, number: 7 }),
+            "client logged in",
+        );
         let (time, rest) = line.split_at(20);
         assert_eq!(rest, format!("[info] {}#0: *7 client logged in\n", process::id()));
         // The zone of the machine decides about the digits, not about the shape.

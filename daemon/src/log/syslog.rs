@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use gatepost_protocol::event::Level;
 
 use super::lines::{errno_text, peer_text};
-use super::{Log, Targets};
+use super::{Log, Outlets};
 use crate::runtime::Peer;
 use crate::sys;
 
@@ -33,7 +33,7 @@ pub(crate) struct Syslog {
     /// Whether a line is on its way, and more of them would be about that one.
     is_busy: Cell<bool>,
     /// Who is told of losses; standard error, if nobody.
-    main_log: RefCell<Option<Weak<Targets>>>,
+    main_log: RefCell<Weak<Outlets>>,
 }
 
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Syslog {
 
     /// Names the log that learns of losses. It may have this server among its targets.
     pub(crate) fn report_to(&self, log: &Log) {
-        *self.main_log.borrow_mut() = Some(Rc::downgrade(&log.targets));
+        *self.main_log.borrow_mut() = Rc::downgrade(&log.0);
     }
 
     /// Sends one line, or loses it: a log must not hold up its program.
@@ -90,10 +90,10 @@ impl Syslog {
     fn tell(&self, at: SystemTime, call: &str, error: &io::Error) {
         let (text, server) = (errno_text(error.raw_os_error().unwrap_or(0)), peer_text(&self.server));
         let notice = format!("{call} failed {text} while logging to syslog, server: {server}");
-        let targets = self.main_log.borrow().as_ref().and_then(Weak::upgrade);
-        let others = targets.filter(|targets| targets.iter().any(|(_, target)| target.is_able()));
+        let outlets = self.main_log.borrow().upgrade();
+        let others = outlets.filter(|outlets| outlets.targets.iter().any(|(_, target)| target.is_able()));
         match others {
-            Some(targets) => Log { targets }.write(at, Level::Alert, None, &notice),
+            Some(outlets) => Log(outlets).write(at, Level::Alert, None, &notice),
             None => super::write_stderr(&super::frame(at, Level::Alert, None, &notice)),
         }
     }

@@ -162,7 +162,9 @@ fn prepare(plan: &Plan, upgrade: &Upgrade) -> Result<(Signals, Metrics, PidFile)
         }
         background::redirect(plan)?;
     }
-    let metrics = Metrics::new().map_err(failed("mmap()"))?;
+    let mut run = [0; 8];
+    sys::fill_random(&mut run);
+    let metrics = Metrics::new(u64::from_ne_bytes(run)).map_err(failed("mmap()"))?;
     let pid_file = PidFile::create(&plan.pid_path).map_err(|error| {
         let path = plan.pid_path.display();
         format!("open() \"{path}\" failed {}", error_text(&error))

@@ -22,7 +22,7 @@ pub use self::serve::Assignment;
 pub use self::service::Service;
 use crate::auth;
 use crate::deadline::{Deadline, Deadlines};
-use crate::log::Log;
+use crate::log::{ConnectionId, Log};
 use crate::metrics::Metrics;
 use crate::runtime::Runtime;
 use crate::sessions::Sessions;
@@ -76,7 +76,7 @@ impl<R: Runtime> Worker<R> {
     }
 
     /// Writes a line to the main log.
-    pub(crate) fn tell(&self, level: Level, connection: Option<u64>, message: &str) {
+    pub(crate) fn tell(&self, level: Level, connection: Option<ConnectionId>, message: &str) {
         self.log.borrow().write(self.runtime.wall_clock(), level, connection, message);
     }
 
@@ -86,7 +86,7 @@ impl<R: Runtime> Worker<R> {
     }
 
     /// Numbers a new connection, whoever's it is.
-    pub(crate) fn count_connection(&self) -> u64 {
+    pub(crate) fn count_connection(&self) -> ConnectionId {
         self.metrics.next_connection()
     }
 

@@ -30,7 +30,7 @@ impl<R: Runtime> Service<R> {
     /// A message, where there is no memory for the shared counters.
     pub fn new(runtime: R, config: Config, log: impl Fn(&str) + 'static) -> Result<Self, String> {
         let plan = Plan::with_log_function(config, Rc::new(log))?;
-        let metrics = Metrics::new().map_err(|errno| errno.desc().to_owned())?;
+        let metrics = Metrics::new(0).map_err(|errno| errno.desc().to_owned())?;
         let slots = Slots::new(plan.connections, plan.inlets.len() + 1);
         let worker = Worker::new(runtime, slots, plan.log, plan.debug_connections, metrics);
         worker.runtime.spawn(Rc::clone(&worker.deadlines).run(Rc::clone(&worker)));

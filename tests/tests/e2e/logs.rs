@@ -24,6 +24,12 @@ fn tempting_folder() -> (tempfile::TempDir, std::path::PathBuf) {
     (folder, victim)
 }
 
+/// The value of a member that is a string without escapes, or a number.
+fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = object.split_once(&format!("\"{name}\":"))?;
+    rest.split([',', '}']).next().map(|value| value.trim_matches('"'))
+}
+
 const REFUSED: &str = "failed (40: Too many levels of symbolic links)";
 
 on_both! {
@@ -182,5 +188,72 @@ on_both! {
         let count = syslog.recv(&mut buffer).expect("a datagram");
         assert!(String::from_utf8_lossy(&buffer[..count]).contains(" nginx: "));
         assert_eq!(proxy.log().matches("while logging to syslog").count(), 1, "{}", proxy.log());
+    }
+
+    fn programs_read_objects(program: Program) {
+        let setup = Plan::new(Protocol::Imap)
+            .main("worker_processes 1; error_log_format json; error_log stderr info;")
+            .directives("proxy_session_log on;")
+            .start(program);
+        let mut client = setup.client();
+        client.say("a1 AUTHENTICATE PLAIN", "+");
+        // `al"i\ce`, and a byte that a terminal would obey.
+        client.say("AGFsImlcY2UbAHNlc2FtZQ==", "a1 OK logged in");
+        client.say("a2 NOOP", "echo a2 NOOP");
+        client.finish();
+        client.expect_eof();
+        let log = setup.proxy.await_log("proxied session done");
+        for line in log.lines() {
+            assert!(line.starts_with("{\"time\":\"2") && line.ends_with('}'), "{line}");
+            assert!(member(line, "pid").unwrap().parse::<u32>().is_ok(), "{line}");
+        }
+        assert!(!log.contains("sesame"), "{log}");
+        let line = |text: &str| {
+            let message = format!("\"message\":\"{text}");
+            log.lines().find(|line| line.contains(&message)).unwrap_or_else(|| panic!("no {text} in {log}"))
+        };
+        assert_eq!(member(line("start worker processes"), "level"), Some("notice"));
+        assert_eq!(member(line("start worker processes"), "connection"), None);
+        let done = line("proxied session done\",");
+        let who = format!(
+            "\"client\":\"127.0.0.1\",\"client_port\":{},\"server\":\"{}\",\"login\":\"al\\\"i\\\\ce\\u001b\",\"upstream\":\"{}\"",
+            member(done, "client_port").unwrap(),
+            setup.listen(),
+            setup.backend.address()
+        );
+        assert!(done.contains(&who), "{who}\n{done}");
+        assert!(done.contains(",\"bytes_from_client\":9,\"bytes_to_client\":14,\"session_time\":"), "{done}");
+        let took = line("auth http server ");
+        assert_eq!(member(took, "action"), Some("in http auth state"));
+        assert_eq!(member(took, "auth_server"), Some(setup.auth.address().to_string().as_str()));
+        assert!(member(took, "auth_time").unwrap().parse::<f64>().is_ok(), "{took}");
+        let id = member(done, "session").unwrap();
+        assert!(id.ends_with(&format!("-{}", member(done, "connection").unwrap())), "{done}");
+        assert_eq!(member(line("client logged in"), "session"), Some(id));
+        // Standard error has the same.
+        setup.proxy.await_log_at("stderr", done);
+    }
+
+    fn objects_reach_syslog_and_logs_of_one_server(program: Program) {
+        let folder = Proxy::folder();
+        let path = folder.path().join("syslog");
+        let syslog = UnixDatagram::bind(&path).unwrap();
+        syslog.set_read_timeout(Some(PATIENCE)).unwrap();
+        let host = Loopback::new();
+        let mail = format!(
+            "auth_http {};
+             server {{ listen {}; protocol pop3; error_log_format json; error_log syslog:server=unix:{},tag=gp,nohostname info; }}
+             server {{ listen {}; protocol pop3; }}",
+            host.port(1), host.port(1000), path.display(), host.port(1001)
+        );
+        let proxy = Proxy::start_with(program, folder, "worker_processes 1;", &mail, &[host.port(1000), host.port(1001)]);
+        let mut buffer = [0; 2000];
+        let count = syslog.recv(&mut buffer).expect("a datagram");
+        let datagram = String::from_utf8_lossy(&buffer[..count]).into_owned();
+        assert!(datagram.contains(" gp: {\"time\":\"") && datagram.ends_with('}'), "{datagram}");
+        assert_eq!(member(&datagram, "level"), Some("info"));
+        // The other server and the processes have nginx's lines.
+        let log = proxy.await_log(&format!(" connected to {}\n", host.port(1001)));
+        assert!(log.lines().all(|line| line.contains("#0: ")), "{log}");
     }
 }

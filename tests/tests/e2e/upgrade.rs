@@ -128,6 +128,28 @@ on_both! {
         assert_eq!(setup.proxy.workers(), workers);
     }
 
+    fn session_ids_are_not_used_again(program: Program) {
+        let setup = Upgrade::start(&program.path(), "worker_processes 1; error_log_format json;");
+        let old = setup.daemon.await_master(None);
+        leave(setup.log_in());
+        kill(old, Signal::SIGHUP).unwrap();
+        setup.daemon.await_log("gracefully shutting down", 1);
+        leave(setup.log_in());
+        setup.change_binary(old);
+        setup.daemon.await_log("start worker processes", 3);
+        kill(old, Signal::SIGQUIT).unwrap();
+        await_that("the old master ends", || !exists(old));
+        leave(setup.log_in());
+        setup.daemon.await_log("client logged in", 3);
+        let log = setup.daemon.log();
+        let logins = log.lines().filter(|line| line.contains("client logged in"));
+        let ids: Vec<_> = logins.filter_map(|line| line.split_once("\"session\":\"")?.1.split('"').next()).collect();
+        let runs: Vec<_> = ids.iter().filter_map(|id| Some(id.split_once('-')?.0)).collect();
+        let [first, reloaded, upgraded] = runs[..] else { panic!("{ids:?}\n{log}") };
+        // A reload goes on counting; a new master counts anew, under another name.
+        assert!(first == reloaded && ids[0] != ids[1] && first != upgraded, "{ids:?}");
+    }
+
     fn a_new_program_takes_over_and_sessions_live_on(program: Program) {
         let setup = Upgrade::start(&program.path(), "worker_processes 2;");
         let daemon = &setup.daemon;

@@ -156,7 +156,7 @@ fn the_innermost_level_is_shown_with_its_line() {
         ["protocol imap; # by the port", "protocol imap; # /nginx.conf:5"]
     );
     assert_eq!(
-        lines(&page, "error_log"),
+        lines(&page, "error_log "),
         ["error_log e; # /nginx.conf:1", "error_log e; # /nginx.conf:1", "error_log s; # /nginx.conf:5"]
     );
     assert_eq!(lines(&page, "pop3_auth"), ["# pop3_auth plain apop; # /nginx.conf:5: no effect with imap"]);
@@ -181,15 +181,16 @@ fn only_what_is_accepted_is_explained() {
 fn a_page_is_lines_that_no_terminal_obeys() {
     let page = explained("pid \"a\\nb\"; error_log 'c\u{1b}d'; events { }");
     assert_eq!(lines(&page, "pid"), ["pid \"a\\nb\"; # /nginx.conf:1"]);
-    assert_eq!(lines(&page, "error_log"), ["error_log \"c\\x1Bd\"; # /nginx.conf:1"]);
+    assert_eq!(lines(&page, "error_log "), ["error_log \"c\\x1Bd\"; # /nginx.conf:1"]);
 }
 
 /// Directives that go together in any choice and order, in `mail` and in a server.
-const GOOD: [&str; 30] = [
+const GOOD: [&str; 31] = [
     "timeout 5s;",
     "max_errors 9;",
     "server_name a.example;",
     "error_log e info;",
+    "error_log_format json;",
     "error_log syslog:server=unix:/l,nohostname warn;",
     "resolver 127.0.0.1 valid=5s ipv6=off;",
     "resolver_timeout 1h;",
@@ -231,7 +232,7 @@ fn effective(page: &str) -> Vec<&str> {
 proptest! {
     #[test]
     fn a_page_is_the_same_configuration(
-        main in prop::sample::subsequence(vec!["error_log m;", "daemon off;", "pid p;", "lock_file l;"], 0..4),
+        main in prop::sample::subsequence(vec!["error_log m;", "error_log_format json;", "daemon off;", "pid p;", "lock_file l;"], 0..5),
         mail in some_of_them(),
         server in some_of_them(),
         listen in prop::sample::select(vec!["143", "110 proxy_protocol", "25 so_keepalive=::4", "[::1]:587", "*"]),

@@ -89,3 +89,24 @@ fn a_server_has_the_innermost_list_alone() {
     assert_eq!(logs(log, "error_log a;", ""), [file("/a", Level::Error)]);
     assert_eq!(logs(log, "error_log a;", "error_log b info;"), [file("/b", Level::Info)]);
 }
+
+#[test]
+fn a_server_has_the_innermost_format() {
+    let format = |main: &str, mail: &str, server: &str| {
+        let text = format!(
+            "events {{ }} mail {{ {mail} auth_http 127.0.0.1; server {{ listen 143; {server} }} }} {main}"
+        );
+        let config = good(&text);
+        (config.main.error_log_format, config.binds[0].listens[0].server.error_log_format)
+    };
+    let (text, json) = ("error_log_format text;", "error_log_format json;");
+    assert_eq!(format("", "", ""), (LogFormat::Text, LogFormat::Text));
+    assert_eq!(format(json, "", ""), (LogFormat::Json, LogFormat::Json));
+    assert_eq!(format(json, text, ""), (LogFormat::Json, LogFormat::Text));
+    assert_eq!(format("", text, json), (LogFormat::Text, LogFormat::Json));
+    assert_eq!(error("error_log_format xml;"), "invalid value \"xml\" in /nginx.conf:1");
+    assert_eq!(
+        error("error_log_format text; error_log_format json;"),
+        "\"error_log_format\" directive is duplicate in /nginx.conf:1"
+    );
+}

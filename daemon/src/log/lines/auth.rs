@@ -7,23 +7,30 @@ use gatepost_protocol::auth::{AuthFailure, AuthPhase};
 use gatepost_protocol::event::{Level, LogContext, Stage};
 use gatepost_protocol::transport::{PeerFault, TlsCause};
 
-use super::{Place, connect_level, errno_text, in_context, no_slots, quoted, socket_level};
+use super::{Place, connect_level, errno_text, no_slots, quoted, socket_level};
+use crate::log::entry::{Entry, Situation, Value};
 use crate::log::escape;
 
 /// How long one exchange with the auth server took, or where and after how long it broke off
 /// (spec/auth-http-and-ops.md A14).
-pub(crate) fn auth_attempt(
+pub(crate) fn auth_attempt<'a>(
     time: Duration,
     phase: Option<AuthPhase>,
-    context: &LogContext,
-    place: Place<'_>,
-) -> String {
+    context: &'a LogContext,
+    place: Place<'a>,
+) -> Entry<'a> {
     let (server, seconds) = (place.auth_server, time.as_secs_f64());
     let message = match phase {
         None => format!("auth http server {server} took {seconds:.3} s"),
         Some(phase) => format!("auth http server {server} failed in {} after {seconds:.3} s", phase.text()),
     };
-    in_context(message, Some(Stage::HttpAuth), context, place)
+    let entry = Entry::new(message, Situation { stage: Some(Stage::HttpAuth), context, place })
+        .with("auth_server", Value::Text(server.as_bytes().into()))
+        .with("auth_time", Value::Seconds(time));
+    match phase {
+        Some(phase) => entry.with("auth_phase", Value::Text(phase.text().as_bytes().into())),
+        None => entry,
+    }
 }
 
 /// How severe that is.

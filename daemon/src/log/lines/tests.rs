@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use gatepost_protocol::client_certificate::VerifyFailure;
+use gatepost_protocol::event::Stage;
 use proptest::prelude::*;
 
 use super::*;
@@ -11,6 +12,11 @@ use super::*;
 fn context() -> LogContext {
     let client: SocketAddr = "192.0.2.7:36026".parse().expect("an address");
     LogContext { client: ClientAddr::Inet(client), starttls: false, login: None, upstream: None }
+}
+
+/// The line of one event, without its frame.
+fn render(event: &Event, stage: Option<Stage>, context: &LogContext, place: Place<'_>) -> String {
+    entry(event, Situation { stage, context, place }).text()
 }
 
 #[test]

@@ -167,7 +167,7 @@ fn each_attempt_has_its_time_and_a_failed_one_its_phase() {
         let phase = failure.as_ref().and_then(AuthFailure::phase);
         assert_eq!(auth_attempt_level(phase), severity, "{failure:?}");
         assert_eq!(
-            auth_attempt(Duration::from_millis(12), phase, &context(), PLACE),
+            auth_attempt(Duration::from_millis(12), phase, &context(), PLACE).text(),
             format!(
                 "auth http server 127.0.0.1:9000 {message} while in http auth state, client: 192.0.2.7, \
                  server: 0.0.0.0:143"
