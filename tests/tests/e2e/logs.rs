@@ -40,6 +40,8 @@ on_both! {
         let mail = format!("auth_http {}; server {{ listen {}; protocol pop3; }}", host.port(1), host.port(1000));
         let main = "worker_processes 1; error_log logs/a.log info;";
         let proxy = Proxy::start_with(program, folder, main, &mail, &[host.port(1000)]);
+        // It listens before it takes signals.
+        proxy.await_log_at("logs/a.log", "start worker process ");
         let logs = proxy.path().join("logs");
         fs::rename(logs.join("a.log"), logs.join("a.log.1")).unwrap();
         symlink(&victim, logs.join("a.log")).unwrap();
@@ -196,7 +198,7 @@ on_both! {
             .directives("proxy_session_log on;")
             .start(program);
         let mut client = setup.client();
-        client.say("a1 AUTHENTICATE PLAIN", "+");
+        client.say("a1 AUTHENTICATE PLAIN", "+ ");
         // `al"i\ce`, and a byte that a terminal would obey.
         client.say("AGFsImlcY2UbAHNlc2FtZQ==", "a1 OK logged in");
         client.say("a2 NOOP", "echo a2 NOOP");
