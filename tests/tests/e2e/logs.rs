@@ -91,6 +91,8 @@ on_both! {
         let mail = format!("auth_http {}; server {{ listen {}; protocol pop3; }}", host.port(1), host.port(1000));
         let main = "worker_processes 1; error_log logs/a.log info;";
         let mut proxy = Proxy::start_with(program, folder, main, &mail, &[host.port(1000)]);
+        // By then signals are obeyed.
+        proxy.await_workers(1);
         let logs = proxy.path().join("logs");
         fs::rename(logs.join("a.log"), logs.join("a.log.1")).unwrap();
         mkfifo(&logs.join("a.log"), Mode::S_IRWXU).unwrap();

@@ -248,6 +248,7 @@ on_both! {
 
     fn a_reload_makes_no_daemon(program: Program) {
         let setup = Plan::new(Protocol::Imap).start(program);
+        setup.proxy.await_workers(1);
         let file = setup.proxy.path().join("gatepost.conf");
         let text = fs::read_to_string(&file).unwrap();
         fs::write(&file, text.replace("daemon off;", "daemon on;")).unwrap();
