@@ -250,7 +250,7 @@ on_both! {
              server {{ listen {}; protocol pop3; }}",
             host.port(1), host.port(1000), path.display(), host.port(1001)
         );
-        let proxy = Proxy::start_with(program, folder, "worker_processes 1;", &mail, &[host.port(1000), host.port(1001)]);
+        let proxy = Proxy::start_with(program, folder, "user root; worker_processes 1;", &mail, &[host.port(1000), host.port(1001)]);
         let mut buffer = [0; 2000];
         let count = syslog.recv(&mut buffer).expect("a datagram");
         let datagram = String::from_utf8_lossy(&buffer[..count]).into_owned();
