@@ -125,13 +125,21 @@ pub(crate) fn run(program: Program<'_>, plan: Plan, mut inherited: Inherited) ->
     inherited.notes.iter().for_each(|(level, message)| say(*level, message));
     let Inherited { mut listening, predecessor, lent, .. } = inherited;
     let upgrade = Upgrade::new(predecessor);
+    // Whoever is connected, or reads the log, may send signals: from now on they wait until they are read.
+    let signals = match Signals::open() {
+        Ok(signals) => signals,
+        Err(errno) => {
+            say(Level::Emerg, &format!("signalfd() failed {}", errno_text(errno as i32)));
+            return ExitCode::FAILURE;
+        }
+    };
     let opened = listener::open_all(&sockets::wanted(&plan), &mut listening, listener::ATTEMPTS, say);
     let prepared = opened.and_then(|()| {
         announce(program.name, &plan);
         prepare(&plan, &upgrade).map_err(|message| say(Level::Emerg, &message))
     });
     let mut sockets = Sockets::new(listening, lent);
-    let Ok((signals, metrics, pid_file)) = prepared else {
+    let Ok((metrics, pid_file)) = prepared else {
         if !upgrade.has_predecessor() {
             sockets.forget_all();
         }
@@ -150,11 +158,9 @@ pub(crate) fn run(program: Program<'_>, plan: Plan, mut inherited: Inherited) ->
 }
 
 /// Leaves the terminal where that is wanted, and makes what a master has besides sockets.
-fn prepare(plan: &Plan, upgrade: &Upgrade) -> Result<(Signals, Metrics, PidFile), String> {
+fn prepare(plan: &Plan, upgrade: &Upgrade) -> Result<(Metrics, PidFile), String> {
     let failed =
         |call: &'static str| move |errno: Errno| format!("{call} failed {}", errno_text(errno as i32));
-    // First: whatever is sent to the process that goes on waits there until it is read.
-    let signals = Signals::open().map_err(failed("signalfd()"))?;
     if plan.is_daemon {
         // The master that started this one has left the terminal long ago, and is to remain its parent.
         if !upgrade.has_predecessor() {
@@ -169,7 +175,7 @@ fn prepare(plan: &Plan, upgrade: &Upgrade) -> Result<(Signals, Metrics, PidFile)
         let path = plan.pid_path.display();
         format!("open() \"{path}\" failed {}", error_text(&error))
     })?;
-    Ok((signals, metrics, pid_file))
+    Ok((metrics, pid_file))
 }
 
 fn announce(program: &str, plan: &Plan) {
