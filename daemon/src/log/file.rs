@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use nix::unistd::dup2_stderr;
 
@@ -33,6 +33,8 @@ pub(crate) struct LogFiles {
     files: Vec<Rc<LogFile>>,
     /// Whether standard error is a log, too.
     has_stderr: bool,
+    /// Files of configurations before, where sessions of this process may still write to them.
+    former: RefCell<Vec<Weak<LogFile>>>,
 }
 
 impl LogFiles {
@@ -65,6 +67,14 @@ impl LogFiles {
         Ok(file)
     }
 
+    /// Takes on the files of the configuration before this one: they are reopened, too, while anybody writes to them.
+    pub(crate) fn succeed(&self, before: &Self) {
+        let mut former = before.former.take();
+        former.retain(|file| file.strong_count() > 0);
+        former.extend(before.files.iter().map(Rc::downgrade));
+        self.former.replace(former);
+    }
+
     /// Opens every path anew, after the old files were renamed. A file that fails stays as it was; the failures.
     pub(crate) fn reopen(&self) -> Vec<(PathBuf, io::Error)> {
         let reopen = |file: &Rc<LogFile>| match open(&file.path) {
@@ -74,7 +84,8 @@ impl LogFiles {
             }
             Err(error) => Some((file.path.clone(), error)),
         };
-        self.files.iter().filter_map(reopen).collect()
+        let former: Vec<_> = self.former.borrow().iter().filter_map(Weak::upgrade).collect();
+        self.files.iter().chain(&former).filter_map(reopen).collect()
     }
 
     /// Copies of the descriptors, in order, for a process that may not open the paths itself.
@@ -131,6 +142,24 @@ mod tests {
         assert_eq!(files.reopen().len(), 1);
         file.append(b"still here\n");
         assert_eq!(fs::read_to_string(moved.join("error.log")).expect("the file"), "still here\n");
+    }
+
+    #[test]
+    fn files_of_configurations_before_are_reopened_while_they_are_in_use() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let [used, unused] = ["used.log", "unused.log"].map(|name| folder.path().join(name));
+        let (mut first, second, third) = (LogFiles::default(), LogFiles::default(), LogFiles::default());
+        let file = first.open(&used).expect("a new file");
+        first.open(&unused).expect("a new file");
+        second.succeed(&first);
+        drop(first);
+        third.succeed(&second);
+        drop(second);
+        [&used, &unused].iter().for_each(|path| fs::remove_file(path).expect("remove"));
+        assert!(third.reopen().is_empty());
+        file.append(b"new\n");
+        assert_eq!(fs::read_to_string(&used).expect("the file"), "new\n");
+        assert!(!unused.exists());
     }
 
     #[test]

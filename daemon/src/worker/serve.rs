@@ -103,6 +103,7 @@ impl Assignment {
                         let log = worker.log.borrow().clone();
                         let renewed = self.alone.as_ref().and_then(|alone| alone.borrow_mut().renew(&log));
                         if let Some(post) = renewed {
+                            post.log_files.succeed(&log_files);
                             log_files = Rc::clone(&post.log_files);
                             worker.take_over(post, &mut accepting);
                             worker.redirect_stderr(&log_files, standing);

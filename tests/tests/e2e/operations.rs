@@ -346,6 +346,27 @@ on_both! {
         assert!(!setup.proxy.path().join("gatepost.pid").exists());
     }
 
+    fn one_process_reopens_logs_of_sessions_from_before_a_reload(program: Program) {
+        let setup = Plan::new(Protocol::Imap).main("master_process off;").start(program);
+        let mut client = logged_in(&setup);
+        let [conf, log, old] = ["gatepost.conf", "error.log", "error.log.1"].map(|name| setup.proxy.path().join(name));
+        let text = fs::read_to_string(&conf).unwrap();
+        fs::write(&conf, text.replace("error.log", "other.log")).unwrap();
+        setup.proxy.signal(Signal::SIGHUP);
+        await_that("the new configuration is served", || {
+            drop(setup.connect());
+            fs::read_to_string(setup.proxy.path().join("other.log")).is_ok_and(|text| text.contains("connected to"))
+        });
+        fs::rename(&log, &old).unwrap();
+        setup.proxy.signal(Signal::SIGUSR1);
+        // Nothing else would be written to it: the session says nothing meanwhile.
+        await_that("a new file", || log.exists());
+        client.finish();
+        client.expect_eof();
+        setup.proxy.await_log("proxied session done");
+        assert!(!fs::read_to_string(&old).unwrap().contains("proxied session done"));
+    }
+
     fn a_start_in_vain_leaves_no_socket_behind(program: Program) {
         let folder = Proxy::folder();
         let socket = folder.path().join("socket");
