@@ -10,10 +10,20 @@ use gatepost_protocol::event::Level;
 use super::entry::{ConnectionId, Entry, Situation, Value};
 use super::level_name;
 
-/// Bytes of each text that are shown, as they are before they are escaped.
-const TEXT_LIMIT: usize = 1024;
+/// Bytes that a line may have, its LF included: what a pipe takes from one process without mixing it with another's
+/// (`PIPE_BUF`).
+const LINE_LIMIT: usize = 4096;
+/// Where texts end at the latest, to leave room for the numbers behind them.
+const TEXTS_END: usize = LINE_LIMIT - 512;
+/// Bytes of the message that are shown, escaped.
+const MESSAGE_LIMIT: usize = 1024;
+/// Bytes of each other text that are shown, escaped. Login, backend and what a peer has said fit together with the
+/// longest message.
+const TEXT_LIMIT: usize = 512;
+/// What ends an object.
+const END: &str = "}\n";
 
-/// The object of one entry, and LF.
+/// The object of one entry, and LF, in no more than [`LINE_LIMIT`] bytes.
 pub(super) fn line(
     at: SystemTime,
     level: Level,
@@ -28,7 +38,7 @@ pub(super) fn line(
         object.raw("connection", connection.number);
         object.text("session", connection.to_string().as_bytes());
     }
-    object.text("message", entry.message.as_bytes());
+    object.text_within(MESSAGE_LIMIT, "message", entry.message.as_bytes());
     if let Some(session) = &entry.session {
         push_session(&mut object, session);
     }
@@ -64,7 +74,7 @@ fn push_session(object: &mut Object, Situation { stage, context, place }: &Situa
     }
 }
 
-/// An object that grows.
+/// An object that grows, up to its limit.
 struct Object(String);
 
 impl Object {
@@ -75,21 +85,54 @@ impl Object {
 
     /// A number or a word of JSON.
     fn raw(&mut self, name: &str, value: impl std::fmt::Display) {
-        self.name(name);
-        let _ = write!(self.0, "{value}");
+        self.member(|object| {
+            object.name(name);
+            let _ = write!(object.0, "{value}");
+        });
     }
 
     /// Bytes that are not UTF-8 become `\xHH`, as in lines of text.
     fn text(&mut self, name: &str, bytes: &[u8]) {
-        self.name(name);
-        self.0.push('"');
-        for chunk in cut(bytes).utf8_chunks() {
-            chunk.valid().chars().for_each(|character| self.character(character));
-            for byte in chunk.invalid() {
-                let _ = write!(self.0, "\\\\x{byte:02X}");
+        self.text_within(TEXT_LIMIT, name, bytes);
+    }
+
+    /// As [`text`](Self::text), with another limit.
+    fn text_within(&mut self, limit: usize, name: &str, bytes: &[u8]) {
+        self.member(|object| {
+            object.name(name);
+            object.0.push('"');
+            object.escaped((object.0.len() + limit).min(TEXTS_END), bytes);
+            object.0.push('"');
+        });
+    }
+
+    /// Writes a member, or nothing where it does not fit.
+    fn member(&mut self, write: impl FnOnce(&mut Self)) {
+        self.piece(LINE_LIMIT - END.len(), write);
+    }
+
+    /// Writes what ends by `end`, whole, or nothing; whether it did.
+    fn piece(&mut self, end: usize, write: impl FnOnce(&mut Self)) -> bool {
+        let before = self.0.len();
+        write(self);
+        let fits = self.0.len() <= end;
+        if !fits {
+            self.0.truncate(before);
+        }
+        fits
+    }
+
+    /// As many of the bytes as end by `end`, without half a character or half an escape.
+    fn escaped(&mut self, end: usize, bytes: &[u8]) {
+        for chunk in bytes.utf8_chunks() {
+            let mut characters = chunk.valid().chars();
+            let mut strange = chunk.invalid().iter();
+            let fits = characters.all(|character| self.piece(end, |object| object.character(character)))
+                && strange.all(|byte| self.piece(end, |object| object.strange(*byte)));
+            if !fits {
+                return;
             }
         }
-        self.0.push('"');
     }
 
     fn character(&mut self, character: char) {
@@ -103,20 +146,15 @@ impl Object {
         }
     }
 
+    /// A byte that is not UTF-8.
+    fn strange(&mut self, byte: u8) {
+        let _ = write!(self.0, "\\\\x{byte:02X}");
+    }
+
     fn end(mut self) -> String {
-        self.0.push_str("}\n");
+        self.0.push_str(END);
         self.0
     }
-}
-
-/// `bytes` up to the limit, without half a character at the end of what is UTF-8.
-fn cut(bytes: &[u8]) -> &[u8] {
-    if bytes.len() <= TEXT_LIMIT {
-        return bytes;
-    }
-    let begins = |at: &usize| bytes[*at] & 0xC0 != 0x80;
-    let end = (TEXT_LIMIT - 3..=TEXT_LIMIT).rev().find(begins);
-    &bytes[..end.unwrap_or(TEXT_LIMIT)]
 }
 
 /// A moment in UTC, to the millisecond (RFC 3339): `2026-11-22T07:35:07.042Z`.

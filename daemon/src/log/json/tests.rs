@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use gatepost_protocol::action::{ConnectFailure, Errno, LookupFailure, Side};
 use gatepost_protocol::auth::AuthFailure;
 use gatepost_protocol::event::{Event, LogContext, Stage, Summary};
 use gatepost_protocol::relay::Traffic;
@@ -150,14 +151,51 @@ fn what_is_about_no_session_has_neither_connection_nor_client() {
 }
 
 #[test]
-fn long_texts_are_cut_between_characters() {
-    for (filler, expected) in [("x", 1024), ("é", 1024), ("€", 1023), ("𝄞", 1024)] {
-        let event = Event::LoginRefused(filler.repeat(2000).into_bytes());
+fn long_texts_are_cut_between_characters_and_escapes() {
+    for (filler, expected) in [
+        (&b"x"[..], 512),
+        ("é".as_bytes(), 512),
+        ("€".as_bytes(), 510),
+        ("𝄞".as_bytes(), 512),
+        // In the line 6, 2 and 5 bytes each.
+        (b"\x01", 85),
+        (b"\"", 256),
+        (b"\x80", 102 * 4),
+    ] {
+        let event = Event::LoginRefused(filler.repeat(2000));
         let members = members(&rendered(&event, None, &context(b"joe")));
         let (_, text) = members.iter().find(|(name, _)| name == "text").expect("the text");
-        assert_eq!((text.len(), text.replace(filler, "")), (expected, String::new()));
+        let shown = if filler == b"\x80" { "\\x80" } else { str::from_utf8(filler).expect("a character") };
+        assert_eq!((text.len(), text.replace(shown, "")), (expected, String::new()));
     }
-    assert_eq!((cut(&[0x80; 2000]).len(), cut(&[b'x'; 1024]).len()), (1024, 1024));
+}
+
+/// Peers decide about logins, names of backends and what events quote, all at once: no field is lost by that.
+#[test]
+fn long_texts_leave_room_for_the_fields() {
+    let said = [1; 1000];
+    let context = LogContext { upstream: Some("\x01".repeat(1000).into()), ..context(&said) };
+    for event in [Event::TooLongCommand(said.to_vec(), usize::MAX), Event::LoginRefused(said.to_vec())] {
+        let members = members(&rendered(&event, Some(Stage::Auth), &context));
+        let length = |name| members.iter().find(|(found, _)| found == name).map(|(_, text)| text.len());
+        assert_eq!(["login", "upstream", "text"].map(length), [Some(85); 3]);
+        let is_counted = matches!(event, Event::TooLongCommand(..));
+        assert_eq!(
+            members.last().map(|(name, _)| name.as_str()),
+            Some(if is_counted { "bytes" } else { "text" })
+        );
+    }
+}
+
+#[test]
+fn members_that_do_not_fit_are_left_out() {
+    let texts = (0..40).map(|_| ("text", Value::Text(vec![b'x'; 400].into())));
+    let numbers = (0..400).map(|_| ("number", Value::Number(u64::MAX)));
+    let entry = Entry { fields: texts.chain(numbers).collect(), ..Entry::from("many") };
+    let line = line(moment(), Level::Notice, None, &entry);
+    assert!(line.len() <= LINE_LIMIT && line.len() > LINE_LIMIT - 40, "{}", line.len());
+    let (name, number) = members(&line).pop().expect("a member");
+    assert!(name == "text" && number.is_empty() || number == u64::MAX.to_string(), "{name}: {number}");
 }
 
 #[test]
@@ -178,26 +216,65 @@ fn moments_are_those_of_the_calendar() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever a peer says, an event is one line with one object, and texts of characters come back as they were.
+    /// Whatever a peer says, texts of characters come back as they were.
     #[test]
-    fn any_event_is_one_object(bytes in prop::collection::vec(any::<u8>(), 1..60), text in "\\PC{0,20}|[\"\\\\\\x00-\\x9f]{1,20}") {
-        for said in [bytes, text.into_bytes()] {
-            let context = context(&said);
-            for event in [
-                Event::LoggedIn,
-                Event::BrokenProxyHeader(said.clone()),
-                Event::Rejected(said.clone()),
-                Event::LoginRefused(said.clone()),
-                Event::BackendRefused { text: said.clone(), passed: false },
-            ] {
-                let line = rendered(&event, Some(Stage::Auth), &context);
-                prop_assert_eq!(line.matches('\n').count(), 1);
-                let members = members(&line);
-                let login = members.iter().find(|(name, _)| name == "login").map(|(_, login)| login.as_str());
-                if let Ok(said) = std::str::from_utf8(&said) {
-                    prop_assert_eq!(login.unwrap_or_default(), said);
-                }
-            }
+    fn short_texts_come_back(said in "\\PC{1,20}|[\"\\\\\\x00-\\x9f]{1,20}") {
+        for event in events(said.as_bytes()) {
+            let members = members(&rendered(&event, Some(Stage::Auth), &context(said.as_bytes())));
+            let login = members.iter().find(|(name, _)| name == "login").map(|(_, login)| login.as_str());
+            prop_assert_eq!(login, Some(said.as_str()));
         }
     }
+
+    /// Whatever and however much anybody says, an event is one line with one object that a pipe takes whole.
+    #[test]
+    fn any_event_is_one_object(
+        said in anything(),
+        login in anything(),
+        upstream in ".{0,400}|[\\x00-\\x9f]{0,400}",
+        listen in "[\\x00-\\x9f]{0,400}",
+    ) {
+        let context = LogContext { upstream: Some(upstream.into()), ..context(&login) };
+        let place = Place { listen: &listen, auth_server: &listen };
+        for event in events(&said) {
+            let entry = lines::entry(&event, Situation { stage: Some(Stage::Auth), context: &context, place });
+            let line = line(moment(), lines::level(&event), Some(ConnectionId { run: 1, number: u64::MAX }), &entry);
+            prop_assert!(line.len() <= 4096, "{}", line.len());
+            prop_assert_eq!(line.find('\n'), Some(line.len() - 1));
+            members(&line);
+        }
+    }
+}
+
+/// Bytes of a peer: some, or many that are escaped.
+fn anything() -> impl Strategy<Value = Vec<u8>> {
+    let controls = prop::collection::vec(0..32_u8, 900..2000);
+    prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..2000),
+        controls,
+        ".{0,700}".prop_map(String::into_bytes)
+    ]
+}
+
+/// Events that quote `said`, and those with the most fields.
+fn events(said: &[u8]) -> Vec<Event> {
+    let (text, shown) = (said.to_vec(), String::from_utf8_lossy(said));
+    let traffic = Traffic { from_client: u64::MAX, to_client: u64::MAX };
+    vec![
+        Event::Connected,
+        Event::LoggedIn,
+        Event::DoneWith(Summary { traffic, time: Duration::MAX }),
+        Event::BrokenProxyHeader(text.clone()),
+        Event::TlsFailed(Side::Client, shown.as_ref().into()),
+        Event::CertificateRefused(shown.as_ref().into()),
+        Event::LookupFailed(LookupFailure::InvalidName(text.clone())),
+        Event::RejectedBeforeGreeting(text.clone()),
+        Event::Rejected(text.clone()),
+        Event::TooLongCommand(text.clone(), usize::MAX),
+        Event::LoginRefused(text.clone()),
+        Event::BackendReplyTooLong(text.clone()),
+        Event::BackendRefused { text, passed: false },
+        Event::ConnectFailed(ConnectFailure::Immediate(Errno(i32::MIN))),
+        Event::AuthFailed(AuthFailure::HandshakeBroken(Errno(i32::MIN))),
+    ]
 }
