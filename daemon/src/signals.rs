@@ -95,6 +95,10 @@ impl AsFd for Signals {
 }
 
 impl Received {
+    pub(crate) fn signal(&self) -> Signal {
+        self.signal
+    }
+
     /// The notice for the log; `purpose` is what follows the sender. The kernel, as for Ctrl-C, has no process to name.
     pub(crate) fn notice(&self, purpose: &str) -> String {
         let mut notice = format!("signal {} ({}) received", self.signal as i32, self.signal.as_str());

@@ -4,17 +4,25 @@ use std::fs::File;
 use std::process;
 
 use nix::errno::Errno;
+use nix::sys::signal::kill;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, dup2_stdin, dup2_stdout, setsid};
 
 use crate::log::lines::{errno_text, error_text};
 use crate::plan::Plan;
+use crate::signals::Signals;
 use crate::sys;
 
-/// Goes on in a child of its own session; the parent ends with success.
-pub(super) fn detach() -> Result<(), String> {
+/// Goes on in a child of its own session; the parent ends with success. Signals that wait here are the child's.
+pub(super) fn detach(signals: &Signals) -> Result<(), String> {
     match sys::fork().map_err(failed("fork()"))? {
-        ForkResult::Parent { .. } => process::exit(0),
+        ForkResult::Parent { child } => {
+            while let Ok(received) = signals.read() {
+                // The child cannot have gone: its parent has not looked after it.
+                let _ = kill(child, received.signal());
+            }
+            process::exit(0)
+        }
         ForkResult::Child => {}
     }
     setsid().map_err(failed("setsid()"))?;

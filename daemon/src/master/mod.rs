@@ -136,7 +136,7 @@ pub(crate) fn run(program: Program<'_>, plan: Plan, mut inherited: Inherited) ->
     let opened = listener::open_all(&sockets::wanted(&plan), &mut listening, listener::ATTEMPTS, say);
     let prepared = opened.and_then(|()| {
         announce(program.name, &plan);
-        prepare(&plan, &upgrade).map_err(|message| say(Level::Emerg, &message))
+        prepare(&plan, &upgrade, &signals).map_err(|message| say(Level::Emerg, &message))
     });
     let mut sockets = Sockets::new(listening, lent);
     let Ok((metrics, pid_file)) = prepared else {
@@ -158,13 +158,13 @@ pub(crate) fn run(program: Program<'_>, plan: Plan, mut inherited: Inherited) ->
 }
 
 /// Leaves the terminal where that is wanted, and makes what a master has besides sockets.
-fn prepare(plan: &Plan, upgrade: &Upgrade) -> Result<(Metrics, PidFile), String> {
+fn prepare(plan: &Plan, upgrade: &Upgrade, signals: &Signals) -> Result<(Metrics, PidFile), String> {
     let failed =
         |call: &'static str| move |errno: Errno| format!("{call} failed {}", errno_text(errno as i32));
     if plan.is_daemon {
         // The master that started this one has left the terminal long ago, and is to remain its parent.
         if !upgrade.has_predecessor() {
-            background::detach()?;
+            background::detach(signals)?;
         }
         background::redirect(plan)?;
     }

@@ -10,6 +10,7 @@ use gatepost_tests::daemon::{Daemon, children, exists};
 use gatepost_tests::real::run;
 use gatepost_tests::{Client, Loopback, PATIENCE, Proxy, await_that, on_both};
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// Runs the program with two sockets of a service manager: descriptors 3 and 4.
 fn activate(daemon: &Daemon, sockets: [OwnedFd; 2]) {
@@ -76,6 +77,20 @@ on_both! {
         kill(new, Signal::SIGQUIT).unwrap();
         assert!(told().starts_with("STOPPING=1\n"));
         await_that("the end of the new master", || !exists(new));
+    }
+
+    fn a_signal_while_an_address_is_waited_for_reaches_the_daemon(program: Program) {
+        let listen = Loopback::new().port(1143);
+        let occupied = TcpListener::bind(listen).unwrap();
+        let mail = format!("auth_http 127.0.0.1:1; server {{ listen {listen}; protocol imap; }}");
+        let daemon = Daemon::prepare(&program.path(), "", &mail);
+        let mut start = daemon.command().stderr(Stdio::null()).spawn().unwrap();
+        daemon.await_log("bind() to", 1);
+        kill(Pid::from_raw(i32::try_from(start.id()).unwrap()), Signal::SIGTERM).unwrap();
+        drop(occupied);
+        assert!(start.wait().unwrap().success(), "{}", daemon.log());
+        daemon.await_log("signal 15 (SIGTERM) received", 1);
+        daemon.await_log(": exit\n", 1);
     }
 
     fn sockets_of_the_manager_are_used(program: Program) {
