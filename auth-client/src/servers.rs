@@ -13,12 +13,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Servers {
     /// When each failed, unless it has answered since.
     failed: Box<[Option<Instant>]>,
+    /// When each answered last.
+    answered: Box<[Option<Instant>]>,
 }
 
 impl Servers {
     /// This many addresses, of which nothing is known yet.
     pub fn new(count: usize) -> Self {
-        Self { failed: vec![None; count].into() }
+        Self { failed: vec![None; count].into(), answered: vec![None; count].into() }
     }
 
     /// The order in which the addresses are to be asked: as they are configured, but those that failed within the
@@ -37,16 +39,19 @@ impl Servers {
     }
 
     /// Nobody waits any more for the address at `index`, which had not sent a byte since it was `asked`. Clients that
-    /// give up before `auth_http_timeout` would else find a dead address first for ever.
+    /// give up before `auth_http_timeout` would else find a dead address first for ever. One that has answered others
+    /// meanwhile only thinks for long.
     pub fn on_given_up(&mut self, index: usize, asked: Instant, now: Instant) {
-        if now.saturating_duration_since(asked) >= PATIENCE {
+        let has_answered_others = self.answered[index].is_some_and(|answered| answered >= asked);
+        if !has_answered_others && now.saturating_duration_since(asked) >= PATIENCE {
             self.on_failure(index, now);
         }
     }
 
     /// The address at `index` has answered.
-    pub fn on_answer(&mut self, index: usize) {
+    pub fn on_answer(&mut self, index: usize, now: Instant) {
         self.failed[index] = None;
+        self.answered[index] = Some(now);
     }
 }
 
@@ -81,7 +86,7 @@ mod tests {
         assert_eq!(servers.order(after(11)), [0, 1, 2]);
         servers.on_failure(0, after(11));
         assert_eq!(servers.order(after(12)), [1, 2, 0]);
-        servers.on_answer(0);
+        servers.on_answer(0, after(12));
         assert_eq!(servers.order(after(12)), [0, 1, 2]);
     }
 
@@ -93,6 +98,12 @@ mod tests {
         assert_eq!(servers.order(after(5_000)), [0, 1]);
         servers.on_given_up(0, start, after(5_000));
         assert_eq!(servers.order(after(5_000)), [1, 0]);
+        // Who is there for others is not away.
+        servers.on_answer(0, after(6_000));
+        servers.on_given_up(0, start, after(7_000));
+        assert_eq!(servers.order(after(7_000)), [0, 1]);
+        servers.on_given_up(0, after(6_500), after(11_500));
+        assert_eq!(servers.order(after(11_500)), [1, 0]);
     }
 
     #[test]

@@ -154,7 +154,8 @@ impl<S: Stream> Connection<S> {
         for _ in 0..IDLE_READS {
             let mut has_spoken = false;
             match self.poll_receive(&mut cx, &mut |_| has_spoken = true) {
-                Poll::Pending => return true,
+                // Part of a record may be anything.
+                Poll::Pending => return !self.tls.as_ref().is_some_and(|tls| tls.client.has_pending_input()),
                 Poll::Ready(Ok(Received::Bytes)) if !has_spoken => {}
                 Poll::Ready(_) => return false,
             }

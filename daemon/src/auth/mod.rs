@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::mem;
 use std::rc::Rc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use gatepost_auth_client::{Exchange, Servers, Settings, connect_share};
@@ -23,6 +23,9 @@ use crate::worker::Worker;
 
 /// How long the rest of a body may take before its connection is not worth keeping.
 const BODY_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Reads of one connection before everybody else has a turn.
+const READS_PER_WAKEUP: u32 = 16;
 
 /// The auth server of one mail server, as one worker knows it.
 #[derive(Debug)]
@@ -109,7 +112,7 @@ pub(crate) async fn ask<R: Runtime>(
                 server.health.borrow_mut().on_failure(address, now);
             }
             _ if is_lost => server.health.borrow_mut().on_failure(address, now),
-            _ => server.health.borrow_mut().on_answer(address),
+            _ => server.health.borrow_mut().on_answer(address, now),
         }
         candidates -= 1;
         let time = now.saturating_duration_since(mem::replace(&mut start, now));
@@ -237,8 +240,10 @@ impl<R: Runtime> Question<'_, R> {
         connection: &mut Connection<R::Stream>,
         exchange: &mut Exchange,
     ) -> Result<AuthReply, AuthFailure> {
+        let mut reads = 0;
         poll_fn(|cx| {
             loop {
+                ready!(others_first(&mut reads, cx));
                 let mut answer = None;
                 let received = ready!(connection.poll_receive(cx, &mut |bytes| {
                     self.is_settled.set(true);
@@ -258,14 +263,26 @@ impl<R: Runtime> Question<'_, R> {
     }
 }
 
+/// Pending after each few reads, so that a server that sends without end holds up neither others nor a time limit.
+fn others_first(reads: &mut u32, cx: &Context<'_>) -> Poll<()> {
+    *reads += 1;
+    if *reads % READS_PER_WAKEUP != 0 {
+        return Poll::Ready(());
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
 /// Reads what is left of a response, so that its connection can carry the next question.
 async fn finish_body<R: Runtime>(
     worker: Rc<Worker<R>>,
     mut connection: Connection<R::Stream>,
     mut exchange: Exchange,
 ) {
+    let mut reads = 0;
     let reading = poll_fn(|cx| {
         while exchange.may_become_reusable() && !exchange.is_reusable() {
+            ready!(others_first(&mut reads, cx));
             let received =
                 ready!(connection.poll_receive(cx, &mut |bytes| drop(exchange.handle_input(bytes))));
             if received != Ok(Received::Bytes) {

@@ -357,6 +357,21 @@ fn a_silent_server_that_nobody_waits_for_any_more_is_tried_last() {
 }
 
 #[test]
+fn a_server_that_sends_without_end_holds_up_nobody() {
+    let bench = Bench::new(true);
+    let server = bench.server();
+    server.bring(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nAuth-Status: OK\r\n\
+        Auth-Server: 127.0.0.1\r\nAuth-Port: 110\r\n\r\n",
+    );
+    server.0.borrow_mut().flood = Some(b"1\r\nx\r\n".to_vec());
+    assert!(is_accepted(&bench.ask_now()));
+    assert_eq!(bench.fake.turn(), 1, "the rest of the body is still being read");
+    bench.fake.advance(Duration::from_secs(1));
+    assert_eq!((bench.fake.turn(), bench.free_slots()), (0, 10));
+}
+
+#[test]
 fn want_of_a_slot_says_nothing_of_the_server() {
     let bench = Bench::with_addresses(2);
     bench.failing(111);

@@ -74,6 +74,11 @@ impl TlsClient {
         self.0.is_closed_by_peer()
     }
 
+    /// Whether part of a record has come, and the rest has not.
+    pub fn has_pending_input(&self) -> bool {
+        self.0.has_pending_input()
+    }
+
     /// Bytes of memory that unfinished input occupies.
     #[cfg(test)]
     pub(super) fn pending_capacity(&self) -> usize {

@@ -270,6 +270,11 @@ impl<C: Connection> Tls<C> {
         &self.connection
     }
 
+    /// Whether part of a record has come, and the rest has not.
+    pub(super) fn has_pending_input(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Bytes of memory that unfinished input occupies.
     #[cfg(test)]
     pub(super) fn pending_capacity(&self) -> usize {
