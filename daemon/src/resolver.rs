@@ -102,7 +102,7 @@ async fn run<R: Runtime, G: Goal>(
                 let now = worker.runtime.now();
                 let memory = &mut *resolver.memory.borrow_mut();
                 match heard {
-                    Heard::Read(Ok(0) | Err(_)) => {
+                    Heard::Read(Err(_)) => {
                         conversation = None;
                         lookup.handle_failure(memory, now);
                     }
@@ -128,6 +128,7 @@ struct Conversation<S> {
     query: Vec<u8>,
     sent: usize,
     is_connected: bool,
+    is_stream: bool,
     _slot: Slot,
 }
 
@@ -139,11 +140,13 @@ impl<S: Stream> Conversation<S> {
     ) -> io::Result<Self> {
         let slot = worker.slots.take().map_err(|_| io::ErrorKind::QuotaExceeded)?;
         let server = *servers.get(query.server).ok_or(io::ErrorKind::NotFound)?;
-        let (stream, is_connected) = match query.transport {
-            Transport::Udp => (worker.runtime.datagram(server)?, true),
-            Transport::Tcp => (worker.runtime.connect(&Peer::Inet(server))?, false),
+        let is_stream = query.transport == Transport::Tcp;
+        let stream = if is_stream {
+            worker.runtime.connect(&Peer::Inet(server))?
+        } else {
+            worker.runtime.datagram(server)?
         };
-        Ok(Self { stream, query: query.bytes, sent: 0, is_connected, _slot: slot })
+        Ok(Self { stream, query: query.bytes, sent: 0, is_connected: !is_stream, is_stream, _slot: slot })
     }
 
     /// Connects, asks, and reads a piece of the answer.
@@ -155,7 +158,11 @@ impl<S: Stream> Conversation<S> {
         while self.sent < self.query.len() {
             self.sent += ready!(self.stream.poll_write(cx, &self.query[self.sent..]))?;
         }
-        self.stream.poll_read(cx, buffer)
+        match ready!(self.stream.poll_read(cx, buffer)) {
+            Ok(0) if self.is_stream => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            // An empty datagram is no answer, and no end.
+            result => Poll::Ready(result),
+        }
     }
 }
 
@@ -252,6 +259,22 @@ mod tests {
         };
         assert_eq!(outcome, Err(LookupFailure::Address(DnsError::TimedOut)));
         assert_eq!(steps, 30);
+    }
+
+    #[test]
+    fn an_empty_datagram_is_no_answer() {
+        let fake = Fake::new();
+        let worker = fake::worker(&fake, &Log::default());
+        let inlet = inlet();
+        let servers = [name_server(&fake), name_server(&fake)];
+        let mut lookup = pin!(client_name(&worker, &inlet, "192.0.2.7".parse().expect("an address")));
+        let mut cx = Context::from_waker(Waker::noop());
+        servers[0].bring(b"");
+        assert!(lookup.as_mut().poll(&mut cx).is_pending());
+        servers[0].bring(&answer(&query(&servers[0]), 12, b"\x02Mx\x07example\0"));
+        assert!(lookup.as_mut().poll(&mut cx).is_pending());
+        servers[1].bring(&answer(&query(&servers[1]), 1, &[192, 0, 2, 7]));
+        assert_eq!(lookup.as_mut().poll(&mut cx), Poll::Ready(Ok("mx.example".into())));
     }
 
     #[test]
