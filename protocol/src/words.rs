@@ -30,9 +30,10 @@ pub(crate) fn words(arguments: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub(crate) fn without_credentials(line: &[u8]) -> &[u8] {
     const VERBS: [&[u8]; 5] = [b"APOP", b"AUTH", b"AUTHENTICATE", b"LOGIN", b"PASS"];
     let mut end = 0;
-    for word in words(line).take(2) {
+    let is_space = |byte: &u8| *byte <= b' ';
+    for word in line.split(is_space).filter(|word| !word.is_empty()).take(2) {
         // Words stand in the line one behind the other.
-        end += line[end..].iter().take_while(|&&byte| byte == b' ').count() + word.len();
+        end += line[end..].iter().take_while(|byte| is_space(byte)).count() + word.len();
         if VERBS.iter().any(|verb| word.eq_ignore_ascii_case(verb)) {
             return &line[..end];
         }
@@ -57,6 +58,8 @@ mod tests {
             ("a1  login joe secret", "a1  login"),
             ("PASS secret", "PASS"),
             (" pass secret", " pass"),
+            ("PASS\tsecret", "PASS"),
+            ("\0AUTH\x0bPLAIN secret", "\0AUTH"),
             ("AUTH PLAIN AGpvZQBzZWNyZXQ=", "AUTH"),
             ("a1 AUTHENTICATE PLAIN AGpvZQBzZWNyZXQ=", "a1 AUTHENTICATE"),
             ("a1 NOOP", "a1 NOOP"),

@@ -14,6 +14,7 @@ use crate::realip::real_client;
 use crate::session::commands::Commands;
 use crate::session::core::Core;
 use crate::session::phase::Phase;
+use crate::words::without_credentials;
 
 /// The client's name where it is not known, and cannot be found out by asking again.
 const UNAVAILABLE: &str = "[UNAVAILABLE]";
@@ -157,13 +158,14 @@ pub(super) fn on_early_input(bytes: &[u8], core: &mut Core) -> Phase {
     core.close()
 }
 
-/// What the log shows of it: the first line, and of AUTH the verb alone, for a password may follow.
+/// What the log shows of it: the first line, without the password that may be in it.
 fn excerpt(bytes: &[u8]) -> &[u8] {
     const AUTH: &[u8] = b"AUTH";
     let line = &bytes[..memchr::memchr2(b'\r', b'\n', bytes).unwrap_or(bytes.len())];
     match line.split_at_checked(AUTH.len()) {
+        // Even where no space follows.
         Some((verb, _)) if verb.eq_ignore_ascii_case(AUTH) => verb,
-        Some(_) | None => line,
+        Some(_) | None => without_credentials(line),
     }
 }
 
