@@ -195,6 +195,10 @@ impl Grounds {
             [b"AUTHENTICATIONFAILED", b"AUTHORIZATIONFAILED", b"EXPIRED", b"AUTH"];
         let Some(code) = text.strip_prefix(b"[") else { return Self::Credentials };
         let end = code.iter().position(|byte| matches!(byte, b']' | b' ')).unwrap_or(code.len());
+        if code[..end].eq_ignore_ascii_case(b"ALERT") {
+            // It says that people should see the text, and nothing of the reason.
+            return Self::Credentials;
+        }
         let is_about_them = ABOUT_CREDENTIALS.iter().any(|known| code[..end].eq_ignore_ascii_case(known));
         if is_about_them { Self::Credentials } else { Self::Otherwise }
     }
