@@ -94,7 +94,6 @@ impl Relay {
         if self.is_over || wire.is_empty() {
             return;
         }
-        self.last_activity = now;
         let (from, to, back, forth) = match side {
             Side::Client => (&mut self.client, &mut self.backend, &mut out.client, &mut out.backend),
             Side::Backend => (&mut self.backend, &mut self.client, &mut out.backend, &mut out.client),
@@ -102,6 +101,7 @@ impl Relay {
         if from.has_ended {
             return;
         }
+        self.last_activity = now;
         let received = &mut from.received;
         let outcome = from.transport.receive(wire, back, &mut |plaintext| {
             *received += plaintext.len() as u64;

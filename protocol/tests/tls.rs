@@ -127,6 +127,19 @@ fn close_notify_is_an_end_of_input() {
 }
 
 #[test]
+fn bytes_behind_a_close_notify_are_no_sign_of_life() {
+    let (mut driver, mut client) = relaying();
+    client.close(&mut driver);
+    driver.take_actions();
+    let limit = driver.deadline();
+    driver.wait(SECOND);
+    driver.input(Side::Client, b"x");
+    assert_eq!(driver.deadline(), limit);
+    driver.input(Side::Backend, b"+OK\r\n");
+    assert!(driver.deadline() > limit);
+}
+
+#[test]
 fn the_end_of_the_backend_reaches_the_client_as_close_notify() {
     let (mut driver, mut client) = relaying();
     driver.eof(Side::Backend);

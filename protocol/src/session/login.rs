@@ -82,7 +82,9 @@ impl Authenticating {
         }
         let pause = if pause.is_zero() { DEFAULT_WAIT } else { pause.min(LONGEST_WAIT) };
         let attempt = Self { waits, pauses: self.pauses + pause, ..self };
-        if core.client_ended && attempt.is_too_long(core) {
+        // Nor is it seen whether a client has gone whose bytes fill the buffer.
+        let may_be_gone = core.client_ended || core.inbox.len() >= core.server.client_buffer;
+        if may_be_gone && attempt.is_too_long(core) {
             return give_up(core);
         }
         Sleeping::AskAgain(attempt).begin(pause, core, now)
@@ -181,6 +183,7 @@ pub(super) fn on_failure(failure: AuthFailure, core: &mut Core, now: Instant) ->
 
 /// The auth server takes its time, and who waits for it may have gone: tells whoever is still there, and ends.
 fn give_up(core: &mut Core) -> Phase {
+    core.log(Event::AuthFailed(AuthFailure::TooManyWaits));
     core.ask(|machine, context| machine.on_unavailable(context));
     core.close()
 }

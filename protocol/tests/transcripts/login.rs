@@ -66,6 +66,7 @@ fn a_client_that_has_ended_is_not_waited_for_long() {
     ";
     let end = "
         S: a1 NO [UNAVAILABLE] Temporary authentication failure
+        ! log AuthFailed(TooManyWaits) while in http auth state
         ! close client
         ! finish
     ";
@@ -82,6 +83,9 @@ fn a_client_that_has_ended_is_not_waited_for_long() {
         again.replace("40", "20")
     );
     check(&listener(imap(StartTls::Off)), &[login, &in_time].concat());
+    // Nobody reads whether a client has gone whose bytes fill the buffer.
+    let full = format!("C: {}\n", "x".repeat(600));
+    check(&listener(imap(StartTls::Off)), &[login, &full, "> wait 61\n", end].concat());
 }
 
 #[test]

@@ -312,6 +312,7 @@ fn a_code_tells_what_a_negative_answer_is_about() {
         (" [authenticationfailed] wrong", "cleanly"),
         (" [AUTHORIZATIONFAILED] not as him", "cleanly"),
         (" [EXPIRED] too old", "cleanly"),
+        (" [ALERT] wrong, and people should know", "cleanly"),
         (" [UNAVAILABLE] no user database", "otherwise"),
         (" [PRIVACYREQUIRED] TLS first", "otherwise"),
         (" [LIMIT] too many connections", "otherwise"),
