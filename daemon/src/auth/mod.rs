@@ -266,7 +266,7 @@ impl<R: Runtime> Question<'_, R> {
 /// Pending after each few reads, so that a server that sends without end holds up neither others nor a time limit.
 fn others_first(reads: &mut u32, cx: &Context<'_>) -> Poll<()> {
     *reads += 1;
-    if *reads % READS_PER_WAKEUP != 0 {
+    if !reads.is_multiple_of(READS_PER_WAKEUP) {
         return Poll::Ready(());
     }
     cx.waker().wake_by_ref();
