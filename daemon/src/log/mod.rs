@@ -133,7 +133,6 @@ impl Log {
         self.0.targets.iter().for_each(|(_, target)| target.write(at, level, &line));
     }
 
-    /// One line with its LF.
     fn line(
         &self,
         at: SystemTime,
@@ -141,15 +140,26 @@ impl Log {
         connection: Option<ConnectionId>,
         entry: &Entry<'_>,
     ) -> String {
-        match self.0.format {
-            LogFormat::Text => frame(at, level, connection, &entry.text()),
-            LogFormat::Json => json::line(at, level, connection, entry),
-        }
+        line(self.0.format, at, level, connection, entry)
     }
 
     /// [`write`](Self::write), now, for the master, whose clock is the system's.
     pub(crate) fn note(&self, level: Level, message: &str) {
         self.write(sys::wall_clock(), level, None, message);
+    }
+}
+
+/// One line with its LF.
+fn line(
+    format: LogFormat,
+    at: SystemTime,
+    level: Level,
+    connection: Option<ConnectionId>,
+    entry: &Entry<'_>,
+) -> String {
+    match format {
+        LogFormat::Text => frame(at, level, connection, &entry.text()),
+        LogFormat::Json => json::line(at, level, connection, entry),
     }
 }
 

@@ -11,6 +11,7 @@ use gatepost_protocol::event::Level;
 
 use super::lines::{errno_text, peer_text};
 use super::{Log, Outlets};
+use crate::config::LogFormat;
 use crate::runtime::Peer;
 use crate::sys;
 
@@ -34,6 +35,8 @@ pub(crate) struct Syslog {
     is_busy: Cell<bool>,
     /// Who is told of losses; standard error, if nobody.
     main_log: RefCell<Weak<Outlets>>,
+    /// That of the main log, also when that one is gone.
+    main_format: Cell<LogFormat>,
 }
 
 #[derive(Debug)]
@@ -54,12 +57,14 @@ impl Syslog {
             lost: Cell::default(),
             is_busy: Cell::new(false),
             main_log: RefCell::default(),
+            main_format: Cell::default(),
         }
     }
 
     /// Names the log that learns of losses. It may have this server among its targets.
     pub(crate) fn report_to(&self, log: &Log) {
         *self.main_log.borrow_mut() = Rc::downgrade(&log.0);
+        self.main_format.set(log.0.format);
     }
 
     /// Sends one line, or loses it: a log must not hold up its program.
@@ -94,8 +99,13 @@ impl Syslog {
         let others = outlets.filter(|outlets| outlets.targets.iter().any(|(_, target)| target.is_able()));
         match others {
             Some(outlets) => Log(outlets).write(at, Level::Alert, None, &notice),
-            None => super::write_stderr(&super::frame(at, Level::Alert, None, &notice)),
+            None => super::write_stderr(&self.last_resort(at, &notice)),
         }
+    }
+
+    /// The line for standard error, which the main log did not make.
+    fn last_resort(&self, at: SystemTime, notice: &str) -> String {
+        super::line(self.main_format.get(), at, Level::Alert, None, &notice.into())
     }
 
     /// Whether it takes lines now.
@@ -266,6 +276,26 @@ mod tests {
         let count = socket.recv(&mut buffer).expect("a datagram");
         assert!(buffer[..count].ends_with(b"first"));
         assert_eq!(lines().len(), 1, "one is lost, and that is told");
+    }
+
+    #[test]
+    fn an_outage_is_told_in_the_format_of_the_main_log() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("error.log");
+        let file = LogFiles::default().open(&path).expect("a new file");
+        let main = Log::with_format(LogFormat::Json, [(Level::Warn, Target::File(file))]);
+        let syslog = Syslog::new(Peer::Unix("/nonexistent/syslog".into()), 23, "nginx".into(), false);
+        assert!(syslog.last_resort(second(0), "lost").ends_with("#0: lost\n"), "no configuration is read");
+        syslog.report_to(&main);
+        // The line that is lost has its own format.
+        syslog.send(second(0), Level::Info, "a line of text");
+        let told = std::fs::read_to_string(&path).expect("the log");
+        let head = "{\"time\":\"1970-01-01T00:00:00.000Z\",\"level\":\"alert\",\"pid\":";
+        assert!(told.starts_with(head) && told.contains("while logging to syslog"), "{told}");
+        // Standard error gets the same, also where sessions outlive the main log.
+        drop(main);
+        let last = syslog.last_resort(second(0), "lost");
+        assert!(last.starts_with(head) && last.ends_with(",\"message\":\"lost\"}\n"), "{last}");
     }
 
     #[test]
