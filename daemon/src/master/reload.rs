@@ -2,6 +2,7 @@
 
 use gatepost_protocol::event::Level;
 
+use super::succession::Previous;
 use super::{Master, move_pid_file};
 use crate::listener;
 use crate::log::lines::error_text;
@@ -10,10 +11,12 @@ use crate::supervisor::News;
 impl Master<'_> {
     /// Serves what the configuration says now, or goes on as before where it cannot be served.
     pub(super) fn reload(&mut self) {
+        // Workers of the reload before may have taken over by now.
+        self.follow_succession();
         if self.upgrade.has_successor() {
             // Whatever the file says now may be meant for the new program.
             self.tell_anyway(&News::Reloading);
-            return self.renew_workers();
+            return self.renew_workers(None);
         }
         self.note("reconfiguring");
         self.tell_anyway(&News::Reloading);
@@ -37,9 +40,9 @@ impl Master<'_> {
         })?;
         self.sockets.follow(&plan, listener::ATTEMPTS, &self.plan.log)?;
         move_pid_file(&mut self.pid_file, &plan);
-        self.plan = plan;
+        let plan = std::mem::replace(&mut self.plan, plan);
         self.redirect_stderr();
-        self.renew_workers();
+        self.renew_workers(Some(Previous { plan, stage: self.stage }));
         Ok(())
     }
 
@@ -55,7 +58,7 @@ impl Master<'_> {
     }
 
     /// After the log files have changed.
-    fn redirect_stderr(&self) {
+    pub(super) fn redirect_stderr(&self) {
         if self.workers.stderr_follows_log()
             && let Err(error) = self.plan.log_files.redirect_stderr()
         {

@@ -58,10 +58,15 @@ impl Sockets {
             self.parting = self.listening.split_off(served);
             return Err(message);
         }
-        let all = std::mem::take(&mut self.listening).into_iter();
+        self.sort(plan);
+        Ok(())
+    }
+
+    /// Sets apart what the plan does not want of those that are open, and takes back what it does.
+    pub(super) fn sort(&mut self, plan: &Plan) {
+        let all = self.listening.drain(..).chain(self.parting.drain(..));
         (self.listening, self.parting) = all.partition(|kept| is_wanted(plan, &kept.address));
         self.adjust(plan);
-        Ok(())
     }
 
     /// Takes out those that nobody serves any more.

@@ -3,15 +3,25 @@
 use gatepost_protocol::event::Level;
 use nix::unistd::Pid;
 
-use super::{Master, Stage};
+use super::{Master, Stage, move_pid_file};
+use crate::plan::Plan;
 
 /// A new generation of workers of which none was known to serve when it began.
 #[derive(Debug)]
 pub(super) struct Succession {
     /// The workers before it.
     old: Vec<Pid>,
+    /// What comes back if none of the new ones can start; `None` if they are on the same configuration.
+    previous: Option<Previous>,
     /// Whether it was told that none of the new ones could start. One that does later takes over all the same.
     has_failed: bool,
+}
+
+/// What was in force before a reload.
+#[derive(Debug)]
+pub(super) struct Previous {
+    pub(super) plan: Plan,
+    pub(super) stage: Stage,
 }
 
 /// How the workers of the present generation are doing.
@@ -27,12 +37,17 @@ pub(super) enum Beginning {
 
 impl Master<'_> {
     /// Starts workers on the present configuration. Those before them serve until one of these does.
-    pub(super) fn renew_workers(&mut self) {
+    pub(super) fn renew_workers(&mut self, previous: Option<Previous>) {
         self.note("start worker processes");
+        // What no worker has served yet is nothing to come back to.
+        let unmade = self.succession.take().and_then(|succession| succession.previous);
+        if unmade.is_some() {
+            self.workers.dismiss_awaited(&self.plan.log);
+        }
         let old = self.workers.begin_generation();
         self.stage = Stage::Serving;
         self.start_workers();
-        self.succession = Some(Succession { old, has_failed: false });
+        self.succession = Some(Succession { old, previous: unmade.or(previous), has_failed: false });
     }
 
     /// Lets the old workers drain if new ones have taken over.
@@ -49,19 +64,50 @@ impl Master<'_> {
                 let old = std::mem::take(&mut succession.old);
                 self.succession = None;
                 self.workers.retire(&old, &self.plan.log);
-                let parting = self.sockets.part();
-                if !self.upgrade.is_under_way() {
-                    self.sockets.forget(&parting);
-                }
+                self.close_parting();
                 self.answer(&self.serving());
             }
             Beginning::Failed if !succession.has_failed => {
                 succession.has_failed = true;
+                if let Some(previous) = succession.previous.take() {
+                    self.succession = None;
+                    self.restore(previous);
+                }
                 let message = "no worker process could start on the new configuration";
                 self.plan.log.note(Level::Alert, &format!("{message}, those before it go on"));
                 self.answer(&format!("serving as before, reload failed: {message}"));
             }
             Beginning::Failed => {}
+        }
+    }
+
+    /// Goes back to what the old workers serve: to its sockets and its pid file, and to its workers.
+    fn restore(&mut self, Previous { plan, stage }: Previous) {
+        self.sockets.sort(&plan);
+        self.close_parting();
+        // While a successor runs, the file has made room for its own, and comes back to where it was.
+        if !self.upgrade.has_successor() {
+            move_pid_file(&mut self.pid_file, &plan);
+        }
+        self.plan = plan;
+        self.stage = stage;
+        self.redirect_stderr();
+        self.workers.cancel_respawns();
+        if stage == Stage::Serving {
+            // Old ones that have died since were not replaced, as new ones were to come.
+            for number in 0..self.plan.workers {
+                if !self.workers.has(number) {
+                    self.workers.spawn(number, &self.plan, &mut self.sockets);
+                }
+            }
+        }
+    }
+
+    /// Closes the sockets that nobody serves any more.
+    fn close_parting(&mut self) {
+        let parting = self.sockets.part();
+        if !self.upgrade.is_under_way() {
+            self.sockets.forget(&parting);
         }
     }
 }

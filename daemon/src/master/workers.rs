@@ -216,6 +216,15 @@ impl Workers {
         self.processes.iter().filter(|process| !process.is_leaving).map(|process| process.pid).collect()
     }
 
+    /// Whether one has this number and is to stay.
+    pub(super) fn has(&self, number: usize) -> bool {
+        self.processes.iter().any(|process| process.number == number && !process.is_leaving)
+    }
+
+    pub(super) fn cancel_respawns(&mut self) {
+        self.respawns.clear();
+    }
+
     /// Where those will report that have not yet.
     pub(super) fn awaited_channels(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let awaited = self.processes.iter().filter(|process| process.report == Report::Awaited);
@@ -240,6 +249,16 @@ impl Workers {
             return Beginning::Made;
         }
         if present.next().is_none() { Beginning::Failed } else { Beginning::Awaited }
+    }
+
+    /// Lets those of the present generation go that have not reported yet.
+    pub(super) fn dismiss_awaited(&mut self, log: &Log) {
+        let generation = self.generation;
+        let present = self.processes.iter_mut().filter(|process| process.generation == generation);
+        for process in present.filter(|process| process.report == Report::Awaited) {
+            process.is_leaving = true;
+            send(process.pid, Signal::SIGQUIT, log);
+        }
     }
 
     /// Lets these drain.

@@ -1,12 +1,13 @@
 //! Signals, reload, shutdown, and what a bad configuration does.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::DirBuilderExt;
 
 use gatepost_protocol::config::Protocol;
 use gatepost_tests::{AuthAnswer, Client, Proxy, await_that, on_both};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, Uid};
 
 use crate::setup::{Plan, Setup};
 
@@ -108,7 +109,7 @@ on_both! {
         setup.proxy.await_log("no worker process could start on the new configuration, those before it go on");
         client.say("a2 NOOP", "echo a2 NOOP");
         logged_in(&setup);
-        assert!(setup.proxy.workers().contains(&before[0]));
+        assert!(setup.proxy.workers().contains(&before[0]) && !other.exists());
         // What is found out earlier changes nothing at all.
         fs::write(&file, format!("working_directory /no/such/folder;\n{text}")).unwrap();
         setup.proxy.signal(Signal::SIGHUP);
@@ -123,6 +124,40 @@ on_both! {
         client.expect_eof();
         await_that("the old worker is gone", || !setup.proxy.workers().contains(&before[0]));
         assert!(!other.exists());
+    }
+
+    fn a_reload_that_no_worker_survives_leaves_the_old_plan_in_force(program: Program) {
+        assert!(Uid::effective().is_root(), "only root can go where its workers cannot");
+        let setup = Plan::new(Protocol::Imap).main("worker_processes 1;").start(program);
+        let worker = setup.proxy.await_workers(1)[0];
+        let [file, pid, other_pid, closed] =
+            ["gatepost.conf", "gatepost.pid", "other.pid", "closed"].map(|name| setup.proxy.path().join(name));
+        DirBuilder::new().mode(0o700).create(&closed).unwrap();
+        let text = fs::read_to_string(&file).unwrap();
+        let (listen, other) = (setup.listen(), SocketAddr::new(setup.listen().ip(), 1001));
+        let bad = text
+            .replace(&format!("listen {listen} ;"), &format!("listen {listen}; listen {other};"))
+            .replace("pid gatepost.pid;", "pid other.pid;");
+        assert!(bad.contains(&other.to_string()) && bad.contains("other.pid"), "{bad}");
+        fs::write(&file, format!("user nobody nogroup; working_directory {};\n{bad}", closed.display())).unwrap();
+        for count in 1..=2 {
+            setup.proxy.signal(Signal::SIGHUP);
+            setup.proxy.await_log_count("no worker process could start on the new configuration", count);
+        }
+        assert!(TcpStream::connect(other).is_err(), "nobody would serve it");
+        assert_eq!(fs::read_to_string(&pid).unwrap(), format!("{}\n", setup.proxy.pid()));
+        assert!(!other_pid.exists());
+        assert_eq!(setup.proxy.workers(), [worker]);
+        // Whoever takes its place knows what it knew.
+        kill(worker, Signal::SIGKILL).unwrap();
+        logged_in(&setup);
+        assert!(!setup.proxy.await_workers(1).contains(&worker));
+        // Nothing of it hinders the next reload.
+        fs::write(&file, bad).unwrap();
+        setup.proxy.signal(Signal::SIGHUP);
+        setup.proxy.await_log("gracefully shutting down");
+        drop(Client::connect(other));
+        await_that("another pid file", || other_pid.exists() && !pid.exists());
     }
 
     fn reload_with_a_bad_configuration_changes_nothing(program: Program) {
