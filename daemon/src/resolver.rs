@@ -138,7 +138,7 @@ impl<S: Stream> Conversation<S> {
         servers: &[SocketAddr],
         query: Query,
     ) -> io::Result<Self> {
-        let slot = worker.slots.take().map_err(|_| io::ErrorKind::QuotaExceeded)?;
+        let slot = worker.take_slot().map_err(|_| io::ErrorKind::QuotaExceeded)?;
         let server = *servers.get(query.server).ok_or(io::ErrorKind::NotFound)?;
         let is_stream = query.transport == Transport::Tcp;
         let stream = if is_stream {

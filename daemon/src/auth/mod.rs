@@ -181,7 +181,7 @@ impl<R: Runtime> Question<'_, R> {
 
     async fn open(&self) -> Result<Connection<R::Stream>, AuthFailure> {
         let worker = self.worker;
-        let slot = worker.slots.take().map_err(AuthFailure::NoSlots)?;
+        let slot = worker.take_slot().map_err(AuthFailure::NoSlots)?;
         worker.count_connection();
         let failed = |error| AuthFailure::Connect(errno_of(&error));
         let mut stream = worker.runtime.connect(&self.address().peer).map_err(failed)?;

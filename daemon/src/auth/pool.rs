@@ -59,6 +59,13 @@ impl<S: Stream> Pool<S> {
         idle.push((worker.runtime.now(), connection));
     }
 
+    /// Closes the one that has been idle for the longest time, whose slot somebody needs; whether there was one.
+    pub(crate) fn give_up_one(&self) -> bool {
+        let mut idle = self.idle.borrow_mut();
+        let oldest = (!idle.is_empty()).then(|| idle.remove(0));
+        oldest.is_some()
+    }
+
     /// Closes what the server has closed and what is idle for too long; whether any is left to be swept.
     fn sweep(&self, now: Instant) -> bool {
         let mut idle = self.idle.borrow_mut();

@@ -372,6 +372,19 @@ fn a_server_that_sends_without_end_holds_up_nobody() {
 }
 
 #[test]
+fn an_idle_connection_makes_room_where_slots_are_needed() {
+    let bench = Bench::new(true);
+    bench.server().bring(&[ACCEPTED, b"OK"].concat());
+    assert!(is_accepted(&bench.ask_now()));
+    let slots: Vec<_> = std::iter::from_fn(|| bench.worker.slots.take().ok()).collect();
+    assert_eq!(slots.len(), 9);
+    let last = bench.worker.take_slot().expect("the idle one's");
+    assert_eq!(bench.worker.take_slot().expect_err("none is left"), 10);
+    drop((slots, last));
+    assert!(bench.worker.auth_pool.take(&bench.server.addresses[0].address).is_none());
+}
+
+#[test]
 fn want_of_a_slot_says_nothing_of_the_server() {
     let bench = Bench::with_addresses(2);
     bench.failing(111);

@@ -84,7 +84,7 @@ async fn open_any<R: Runtime>(
 }
 
 async fn open<R: Runtime>(worker: &Worker<R>, address: SocketAddr) -> Result<Leg<R::Stream>, ConnectFailure> {
-    let slot = worker.slots.take().map_err(ConnectFailure::NoSlots)?;
+    let slot = worker.take_slot().map_err(ConnectFailure::NoSlots)?;
     worker.count_connection();
     let failed = |error| ConnectFailure::Immediate(errno_of(&error));
     let mut stream = worker.runtime.connect(&Peer::Inet(address)).map_err(failed)?;

@@ -55,7 +55,7 @@ pub(super) async fn run<R: System>(
 fn admit<R: System>(worker: &Rc<Worker<R>>, inlets: &Inlets, socket: OwnedFd, address: &SockAddr) {
     let alert =
         |message: &str| inlets.own().log.write(worker.runtime.wall_clock(), Level::Alert, None, message);
-    let slot = match worker.slots.take() {
+    let slot = match worker.take_slot() {
         Ok(slot) => slot,
         Err(limit) => {
             worker.metrics.add(inlets.own().protocol(), Count::NoSlot, 1);

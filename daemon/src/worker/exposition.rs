@@ -35,7 +35,7 @@ pub(super) async fn run<R: System>(worker: Rc<Worker<R>>, listener: R::Watch, pa
 
 /// Without a free slot, or where the system refuses, the connection is closed.
 fn admit<R: System>(worker: &Rc<Worker<R>>, socket: OwnedFd) {
-    let (Ok(slot), Ok(mut stream)) = (worker.slots.take(), worker.runtime.adopt(socket)) else { return };
+    let (Ok(slot), Ok(mut stream)) = (worker.take_slot(), worker.runtime.adopt(socket)) else { return };
     let asked = Rc::clone(worker);
     worker.runtime.spawn(async move {
         // Whoever is too slow, or leaves, wants no answer.

@@ -26,7 +26,7 @@ use crate::log::{ConnectionId, Log};
 use crate::metrics::Metrics;
 use crate::runtime::Runtime;
 use crate::sessions::Sessions;
-use crate::slots::Slots;
+use crate::slots::{Slot, Slots};
 
 /// Bytes that one read may bring.
 const READ_SIZE: usize = 64 * 1024;
@@ -88,6 +88,18 @@ impl<R: Runtime> Worker<R> {
     /// Numbers a new connection, whoever's it is.
     pub(crate) fn count_connection(&self) -> ConnectionId {
         self.metrics.next_connection()
+    }
+
+    /// Takes a slot for one more socket; a connection that only waits for another question makes room for it.
+    ///
+    /// # Errors
+    /// When none is free: `worker_connections`, for the log.
+    pub(crate) fn take_slot(&self) -> Result<Slot, usize> {
+        let none_left = match self.slots.take() {
+            Ok(slot) => return Ok(slot),
+            Err(limit) => limit,
+        };
+        if self.auth_pool.give_up_one() { self.slots.take() } else { Err(none_left) }
     }
 
     /// Sixteen bytes that nobody can predict and nobody gets twice.

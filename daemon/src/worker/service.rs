@@ -43,7 +43,7 @@ impl<R: Runtime> Service<R> {
     pub fn accept(&self, listen: &Peer, stream: R::Stream, peer: ClientAddr, local: ClientAddr) -> bool {
         let inlets = self.inlets.iter().find(|inlets| inlets.bind.address == *listen);
         let inlet = inlets.and_then(|inlets| inlets.select(|| Ok(local)).ok());
-        let (Some(inlet), Ok(slot)) = (inlet, self.worker.slots.take()) else { return false };
+        let (Some(inlet), Ok(slot)) = (inlet, self.worker.take_slot()) else { return false };
         let passed = self.worker.runtime.wall_clock().duration_since(UNIX_EPOCH);
         let unix_time = passed.map_or(0, |passed| passed.as_secs());
         let origin = Origin { peer, local, unix_time, entropy: self.worker.entropy() };
