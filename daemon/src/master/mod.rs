@@ -2,6 +2,7 @@
 //!
 //! It has no runtime and no thread, so it can fork at any time, and it touches no byte of any client.
 
+mod alone;
 mod background;
 mod ended;
 mod orders;
@@ -24,8 +25,9 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit};
 
+pub(crate) use self::alone::Alone;
+pub(crate) use self::sockets::Post;
 use self::sockets::Sockets;
-pub(crate) use self::sockets::{Alone, Post};
 use self::succession::Succession;
 pub(crate) use self::upgrade::Binary;
 use self::upgrade::Upgrade;
@@ -211,13 +213,13 @@ impl Master<'_> {
     /// One process does it all (`master_process off`).
     fn run_alone(self) -> ExitCode {
         self.tell_ready();
-        let Self { plan, program, sockets, workers, pid_file, signals, upgrade, .. } = self;
+        let Self { plan, program, sockets, workers, pid_file, signals, upgrade, supervisor, .. } = self;
         // The worker opens its own.
         drop(signals);
-        let alone = Rc::new(RefCell::new(Alone::new(sockets, pid_file, program.load)));
-        let outcome = workers.run_here(&plan, Rc::clone(&alone));
-        let Alone { sockets, pid_file, .. } = &mut *alone.borrow_mut();
-        finish(&plan.log, pid_file, &upgrade, sockets);
+        let alone = Alone { plan, sockets, pid_file, upgrade, supervisor, load: program.load };
+        let alone = Rc::new(RefCell::new(alone));
+        let outcome = workers.run_here(&alone);
+        alone.borrow_mut().end();
         outcome
     }
 
@@ -241,12 +243,7 @@ impl Master<'_> {
     }
 
     fn tell_anyway(&self, news: &News<'_>) {
-        if let Err(error) = self.supervisor.tell(news) {
-            let text = error_text(&error);
-            self.plan
-                .log
-                .note(Level::Warn, &format!("the supervisor on NOTIFY_SOCKET cannot be told {text}"));
-        }
+        tell(&self.supervisor, &self.plan.log, news);
     }
 
     fn tell_ready(&self) {
@@ -254,7 +251,11 @@ impl Master<'_> {
     }
 
     fn serving(&self) -> String {
-        format!("serving, worker processes: {}", self.plan.workers)
+        if self.plan.has_master {
+            format!("serving, worker processes: {}", self.plan.workers)
+        } else {
+            alone::SERVING.to_owned()
+        }
     }
 
     fn tell_end(&self) {
@@ -292,6 +293,14 @@ impl Master<'_> {
                 None
             }
         }
+    }
+}
+
+/// Tells the supervisor, or this log that it cannot be told.
+fn tell(supervisor: &Supervisor, log: &Log, news: &News<'_>) {
+    if let Err(error) = supervisor.tell(news) {
+        let text = error_text(&error);
+        log.note(Level::Warn, &format!("the supervisor on NOTIFY_SOCKET cannot be told {text}"));
     }
 }
 

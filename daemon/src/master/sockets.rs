@@ -1,7 +1,5 @@
 //! The listening sockets of this program, and what a new configuration changes about them.
 
-use std::fmt;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,12 +7,9 @@ use std::time::Duration;
 use gatepost_protocol::config::Network;
 use gatepost_protocol::event::Level;
 
-use super::{Load, move_pid_file};
 use crate::inlet::Inlets;
 use crate::listener::{self, Listening, Options};
-use crate::log::lines::error_text;
 use crate::log::{Log, LogFiles};
-use crate::pid::PidFile;
 use crate::plan::Plan;
 use crate::runtime::Peer;
 
@@ -128,56 +123,6 @@ pub(super) fn wanted(plan: &Plan) -> Vec<(Peer, Options)> {
 /// Whether the plan has a use for a socket of this address.
 pub(super) fn is_wanted(plan: &Plan, address: &Peer) -> bool {
     plan.metrics.as_ref() == Some(address) || plan.inlets.iter().any(|inlets| inlets.bind.address == *address)
-}
-
-/// What a worker without a master needs to take a new configuration (`master_process off`).
-pub(crate) struct Alone {
-    pub(super) sockets: Sockets,
-    pub(super) pid_file: PidFile,
-    load: Load,
-}
-
-impl Alone {
-    pub(super) fn new(sockets: Sockets, pid_file: PidFile, load: Load) -> Self {
-        Self { sockets, pid_file, load }
-    }
-
-    /// What is to be served according to this plan, on copies of the sockets.
-    ///
-    /// # Errors
-    /// `dup`'s.
-    pub(super) fn post(&self, plan: &Plan) -> io::Result<Post> {
-        let copy = |Listening { address, socket }: &Listening| {
-            Ok(Listening { address: address.clone(), socket: socket.try_clone()? })
-        };
-        let copies = self.sockets.listening.iter().map(copy).collect::<io::Result<Vec<_>>>()?;
-        Ok(Post::new(plan, copies))
-    }
-
-    /// Reads the configuration again. `None` where it cannot be served, which has been logged.
-    pub(crate) fn renew(&mut self, log: &Log) -> Option<Post> {
-        log.note(Level::Notice, "reconfiguring");
-        let plan = match (self.load)(log) {
-            Ok(plan) => plan,
-            Err(error) => {
-                error.tell(log);
-                return None;
-            }
-        };
-        // Once: sessions would wait for the next attempt, too.
-        self.sockets.follow(&plan, 1, log).ok()?;
-        move_pid_file(&mut self.pid_file, &plan);
-        let gone = self.sockets.part();
-        self.sockets.forget(&gone);
-        let post = self.post(&plan);
-        post.map_err(|error| log.note(Level::Alert, &format!("dup() failed {}", error_text(&error)))).ok()
-    }
-}
-
-impl fmt::Debug for Alone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Alone").field("sockets", &self.sockets).finish_non_exhaustive()
-    }
 }
 
 /// What a worker serves.

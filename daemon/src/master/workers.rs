@@ -1,6 +1,7 @@
 //! The worker processes of the master.
 
 use std::cell::RefCell;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::{self, ExitCode};
@@ -47,8 +48,8 @@ pub(super) struct Workers {
 
 /// Who tells a worker what to do.
 enum Boss {
-    /// The master, which gave it a number and a line.
-    Master(usize, OwnedFd),
+    /// The master, which gave it a line.
+    Master(OwnedFd),
     /// `master_process off`.
     Nobody(Rc<RefCell<Alone>>),
 }
@@ -139,7 +140,7 @@ impl Workers {
                 self.metrics = self.metrics.on_seat(seat);
                 // The sockets are the worker's to close when it stops to accept.
                 let post = Post::new(plan, sockets.take());
-                let work = AssertUnwindSafe(|| self.work(plan, post, Boss::Master(number, theirs)));
+                let work = AssertUnwindSafe(|| self.work(plan, post, number, theirs));
                 // Unwinding further would run the master's code in the worker.
                 let code = panic::catch_unwind(work).unwrap_or_else(|_| {
                     let place = drive::take_place();
@@ -159,31 +160,39 @@ impl Workers {
     }
 
     /// Works in this process.
-    pub(super) fn run_here(self, plan: &Plan, alone: Rc<RefCell<Alone>>) -> ExitCode {
-        let post = alone.borrow().post(plan);
-        let code = match post {
-            Ok(post) => self.work(plan, post, Boss::Nobody(alone)),
-            Err(error) => {
-                plan.log.note(Level::Emerg, &format!("dup() failed {}", error_text(&error)));
-                FATAL
+    pub(super) fn run_here(self, alone: &Rc<RefCell<Alone>>) -> ExitCode {
+        match self.serve_here(alone) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(message) => {
+                alone.borrow().plan.log.note(Level::Emerg, &message);
+                ExitCode::FAILURE
             }
+        }
+    }
+
+    fn serve_here(self, alone: &Rc<RefCell<Alone>>) -> Result<(), String> {
+        let failed = |what: &'static str| move |error: io::Error| format!("{what} {}", error_text(&error));
+        // The plan does not stay borrowed: another one may take its place.
+        let assignment = {
+            let Alone { plan, .. } = &*alone.borrow();
+            let post = alone.borrow().post(plan).map_err(failed("dup() failed"))?;
+            // The process remains whoever started it.
+            sys::replace_environment(&plan.variables.select());
+            self.assignment(plan, post, Boss::Nobody(Rc::clone(alone)))
         };
-        if code == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        (self.start)(assignment).map_err(failed("worker cannot start"))
     }
 
     /// The life of a worker process; its exit code.
-    fn work(&self, plan: &Plan, post: Post, boss: Boss) -> i32 {
+    fn work(&self, plan: &Plan, post: Post, number: usize, channel: OwnedFd) -> i32 {
         let emerg = |message: &str| plan.log.note(Level::Emerg, message);
         sys::replace_environment(&plan.variables.select());
-        // Without a master it remains whoever started it.
-        if let Boss::Master(number, _) = boss {
-            title::show(self.name, Role::Worker);
-            if let Err(message) = place::take(number, plan) {
-                emerg(&message);
-                return FATAL;
-            }
+        title::show(self.name, Role::Worker);
+        if let Err(message) = place::take(number, plan) {
+            emerg(&message);
+            return FATAL;
         }
-        match (self.start)(self.assignment(plan, post, boss)) {
+        match (self.start)(self.assignment(plan, post, Boss::Master(channel))) {
             Ok(()) => 0,
             Err(error) => {
                 emerg(&format!("worker cannot start {}", error_text(&error)));
@@ -194,7 +203,7 @@ impl Workers {
 
     fn assignment(&self, plan: &Plan, post: Post, boss: Boss) -> Assignment {
         let (channel, alone) = match boss {
-            Boss::Master(_, channel) => (Some(channel), None),
+            Boss::Master(channel) => (Some(channel), None),
             Boss::Nobody(alone) => (None, Some(alone)),
         };
         Assignment {

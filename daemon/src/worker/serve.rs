@@ -100,13 +100,14 @@ impl Assignment {
                     // All sessions close at once, without a byte and without a line.
                     Reaction::Stop => break,
                     Reaction::Renew => {
-                        let log = worker.log.borrow().clone();
-                        let renewed = self.alone.as_ref().and_then(|alone| alone.borrow_mut().renew(&log));
-                        if let Some(post) = renewed {
+                        let take_over = |post: Post| {
                             post.log_files.succeed(&log_files);
                             log_files = Rc::clone(&post.log_files);
                             worker.take_over(post, &mut accepting);
                             worker.redirect_stderr(&log_files, standing);
+                        };
+                        if let Some(alone) = &self.alone {
+                            alone.borrow_mut().renew(take_over);
                         }
                     }
                 },

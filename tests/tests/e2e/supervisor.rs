@@ -29,20 +29,25 @@ fn activate(daemon: &Daemon, sockets: [OwnedFd; 2]) {
     assert!(status.success(), "{}", daemon.log());
 }
 
+/// Starts the program for a service manager; what that is told next.
+fn start_for_a_manager(daemon: &Daemon) -> impl Fn() -> String + use<> {
+    let path = daemon.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    run(daemon.command().env("NOTIFY_SOCKET", &path));
+    move || {
+        let mut buffer = [0; 1000];
+        let count = manager.recv(&mut buffer).expect("the manager is told");
+        String::from_utf8(buffer[..count].to_vec()).unwrap()
+    }
+}
+
 on_both! {
     fn the_manager_is_told_what_happens(program: Program) {
         let host = Loopback::new();
         let mail = format!("auth_http {}; server {{ listen {}; protocol imap; }}", host.port(1), host.port(1143));
         let daemon = Daemon::prepare(&program.path(), "worker_processes 2;", &mail);
-        let path = daemon.path().join("notify");
-        let manager = UnixDatagram::bind(&path).unwrap();
-        manager.set_read_timeout(Some(PATIENCE)).unwrap();
-        let told = || {
-            let mut buffer = [0; 1000];
-            let count = manager.recv(&mut buffer).expect("the manager is told");
-            String::from_utf8(buffer[..count].to_vec()).unwrap()
-        };
-        run(daemon.command().env("NOTIFY_SOCKET", &path));
+        let told = start_for_a_manager(&daemon);
         let old = daemon.await_master(None);
         assert_eq!(told(), format!("READY=1\nMAINPID={old}\nSTATUS=serving, worker processes: 2\n"));
         kill(old, Signal::SIGHUP).unwrap();
@@ -91,6 +96,35 @@ on_both! {
         assert!(start.wait().unwrap().success(), "{}", daemon.log());
         daemon.await_log("signal 15 (SIGTERM) received", 1);
         daemon.await_log(": exit\n", 1);
+    }
+
+    fn one_process_tells_the_manager_what_happens(program: Program) {
+        let host = Loopback::new();
+        let mail = format!("auth_http {}; server {{ listen {}; protocol imap; }}", host.port(1), host.port(1143));
+        let daemon = Daemon::prepare(&program.path(), "master_process off;", &mail);
+        let told = start_for_a_manager(&daemon);
+        let process = daemon.await_master(None);
+        let ready = format!("READY=1\nMAINPID={process}\nSTATUS=serving");
+        assert_eq!(told(), format!("{ready} in one process\n"));
+        kill(process, Signal::SIGHUP).unwrap();
+        assert!(told().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+        assert_eq!(told(), format!("{ready} in one process\n"));
+        let text = fs::read_to_string(daemon.configuration()).unwrap();
+        fs::write(daemon.configuration(), "nonsense;").unwrap();
+        kill(process, Signal::SIGHUP).unwrap();
+        assert!(told().starts_with("RELOADING=1\n"));
+        let failed = format!("{ready} as before, reload failed: ");
+        assert!(told().starts_with(&format!("{failed}unknown directive \"nonsense\" in ")));
+        let _occupied = TcpListener::bind(host.port(1144)).unwrap();
+        let [free, taken] = [host.port(1143), host.port(1144)].map(|address| format!("listen {address};"));
+        fs::write(daemon.configuration(), text.replace(&free, &format!("{free} {taken}"))).unwrap();
+        kill(process, Signal::SIGHUP).unwrap();
+        assert!(told().starts_with("RELOADING=1\n"));
+        let failure = format!("bind() to {} failed (98: Address already in use)\n", host.port(1144));
+        assert_eq!(told(), format!("{failed}{failure}"));
+        kill(process, Signal::SIGTERM).unwrap();
+        assert!(told().starts_with("STOPPING=1\n"));
+        await_that("the end", || !exists(process));
     }
 
     fn sockets_of_the_manager_are_used(program: Program) {
