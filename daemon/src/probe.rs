@@ -9,7 +9,7 @@ use nix::unistd::{AccessFlags, eaccess};
 use crate::config::{Config, LogTo};
 use crate::guarded;
 use crate::listener::{self, Options};
-use crate::log::lines::errno_text;
+use crate::log::lines::{errno_text, error_text};
 use crate::master::LoadError;
 use crate::runtime::Peer;
 
@@ -77,9 +77,8 @@ fn probe_file(path: &Path) -> Result<(), String> {
         Err(Errno::ENOENT) => probe_folder(path),
         access => access,
     };
-    access
-        .and_then(|()| guarded::probe(path))
-        .map_err(|errno| format!("open() \"{}\" failed {}", path.display(), errno_text(errno as i32)))
+    let outcome = access.map_err(Into::into).and_then(|()| guarded::probe(path));
+    outcome.map_err(|error| format!("open() \"{}\" failed {}", path.display(), error_text(&error)))
 }
 
 /// Whether the folder takes a new file of this name.

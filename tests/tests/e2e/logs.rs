@@ -31,6 +31,8 @@ fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
 }
 
 const REFUSED: &str = "failed (40: Too many levels of symbolic links)";
+const NO_FILE: &str = "failed (6: No such device or address)";
+const OTHER_NAMES: &str = "failed (31: Too many links: the file has other names, remove this one)";
 
 on_both! {
     /// CVE-2016-1247: whoever owns the folder replaces the log by a link.
@@ -56,14 +58,38 @@ on_both! {
         assert_eq!(fs::read_to_string(&victim).unwrap(), "mine\n");
     }
 
+    /// As by a symbolic link, where the system lets others give files of root's another name.
+    fn root_writes_to_no_file_by_another_name(program: Program) {
+        let (folder, victim) = tempting_folder();
+        let host = Loopback::new();
+        let mail = format!("auth_http {}; server {{ listen {}; protocol pop3; }}", host.port(1), host.port(1000));
+        let main = "worker_processes 1; error_log logs/a.log info;";
+        let proxy = Proxy::start_with(program, folder, main, &mail, &[host.port(1000)]);
+        proxy.await_workers(1);
+        let log = proxy.path().join("logs/a.log");
+        fs::rename(&log, proxy.path().join("logs/a.log.1")).unwrap();
+        fs::hard_link(&victim, &log).unwrap();
+        proxy.signal(Signal::SIGUSR1);
+        proxy.await_log_at("logs/a.log.1", OTHER_NAMES);
+        Client::connect(host.port(1000)).expect("+OK POP3 ready");
+        proxy.await_log_at("logs/a.log.1", "connected to");
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "mine\n");
+        // What the message asks for helps.
+        fs::remove_file(&log).unwrap();
+        proxy.signal(Signal::SIGUSR1);
+        await_that("a new log", || log.exists());
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "mine\n");
+    }
+
     fn a_start_takes_only_files_in_a_folder_of_others(program: Program) {
-        for (name, is_link) in [("a.log", true), ("a.log", false), ("pid", true), ("pid", false)] {
+        let refusals = [REFUSED, NO_FILE, OTHER_NAMES];
+        for (name, refused) in ["a.log", "pid"].into_iter().flat_map(|name| refusals.map(|text| (name, text))) {
             let (folder, victim) = tempting_folder();
             let path = folder.path().join("logs").join(name);
-            if is_link {
-                symlink(&victim, &path).unwrap();
-            } else {
-                mkfifo(&path, Mode::S_IRWXU).unwrap();
+            match refused {
+                REFUSED => symlink(&victim, &path).unwrap(),
+                NO_FILE => mkfifo(&path, Mode::S_IRWXU).unwrap(),
+                _ => fs::hard_link(&victim, &path).unwrap(),
             }
             let host = Loopback::new();
             let mail = format!("auth_http {}; server {{ listen {}; protocol pop3; }}", host.port(1), host.port(1000));
@@ -71,7 +97,6 @@ on_both! {
             let conf = folder.path().join("gatepost.conf");
             let text = fs::read_to_string(&conf).unwrap();
             fs::write(&conf, text.replace("pid gatepost.pid;", "pid logs/pid;")).unwrap();
-            let refused = if is_link { REFUSED } else { "failed (6: No such device or address)" };
             let message = format!(" [emerg] open() \"{}\" {refused}", path.display());
             let tested = Proxy::test(program, &folder);
             let said = String::from_utf8(tested.stderr).unwrap();
@@ -97,7 +122,7 @@ on_both! {
         fs::rename(logs.join("a.log"), logs.join("a.log.1")).unwrap();
         mkfifo(&logs.join("a.log"), Mode::S_IRWXU).unwrap();
         proxy.signal(Signal::SIGUSR1);
-        proxy.await_log_at("logs/a.log.1", "failed (6: No such device or address)");
+        proxy.await_log_at("logs/a.log.1", NO_FILE);
         proxy.signal(Signal::SIGTERM);
         assert_eq!(proxy.await_exit().code(), Some(0));
     }
