@@ -42,7 +42,8 @@ impl Alone {
     }
 
     /// Reads the configuration again and has it served. Where it cannot be, all goes on as before, and the log says why.
-    pub(crate) fn renew(&mut self, take_over: impl FnOnce(Post)) {
+    /// `take_over` changes nothing, either, if it fails.
+    pub(crate) fn renew(&mut self, take_over: impl FnOnce(Post) -> io::Result<()>) {
         self.plan.log.note(Level::Notice, "reconfiguring");
         self.tell(&News::Reloading);
         let status = match self.reconfigure(take_over) {
@@ -54,7 +55,7 @@ impl Alone {
     }
 
     /// The error has been logged.
-    fn reconfigure(&mut self, take_over: impl FnOnce(Post)) -> Result<(), String> {
+    fn reconfigure(&mut self, take_over: impl FnOnce(Post) -> io::Result<()>) -> Result<(), String> {
         let log = self.plan.log.clone();
         let plan = (self.load)(&log).map_err(|error| {
             error.tell(&log);
@@ -62,17 +63,23 @@ impl Alone {
         })?;
         // Once: sessions would wait for the next attempt, too.
         self.sockets.follow(&plan, 1, &log)?;
-        move_pid_file(&mut self.pid_file, &plan);
+        let failed = |call: &'static str| move |error| format!("{call} failed {}", error_text(&error));
+        let post = self.post(&plan).map_err(failed("dup()"));
+        let outcome = post.and_then(|post| take_over(post).map_err(failed("epoll_ctl()")));
+        match &outcome {
+            Ok(()) => {
+                move_pid_file(&mut self.pid_file, &plan);
+                self.plan = plan;
+            }
+            Err(message) => {
+                log.note(Level::Alert, message);
+                self.sockets.sort(&self.plan);
+            }
+        }
+        // Those of before, or those that were opened in vain.
         let gone = self.sockets.part();
         self.sockets.forget(&gone);
-        let post = self.post(&plan).map_err(|error| {
-            let message = format!("dup() failed {}", error_text(&error));
-            log.note(Level::Alert, &message);
-            message
-        })?;
-        take_over(post);
-        self.plan = plan;
-        Ok(())
+        outcome
     }
 
     /// Leaves nothing behind.

@@ -101,10 +101,12 @@ impl Assignment {
                     Reaction::Stop => break,
                     Reaction::Renew => {
                         let take_over = |post: Post| {
-                            post.log_files.succeed(&log_files);
-                            log_files = Rc::clone(&post.log_files);
-                            worker.take_over(post, &mut accepting);
+                            let new_files = Rc::clone(&post.log_files);
+                            worker.take_over(post, &mut accepting)?;
+                            new_files.succeed(&log_files);
+                            log_files = new_files;
                             worker.redirect_stderr(&log_files, standing);
+                            Ok(())
                         };
                         if let Some(alone) = &self.alone {
                             alone.borrow_mut().renew(take_over);
@@ -163,18 +165,17 @@ impl<R: System> Worker<R> {
 
     /// Serves what a new configuration says. Sessions go on as they began; clients that wait in the queue have not been
     /// accepted.
-    fn take_over(self: &Rc<Self>, post: Post, accepting: &mut Vec<Task>) {
-        self.slots.resize(post.connections, post.reserved());
-        self.debug_connections.replace(Rc::clone(&post.debug_connections));
-        self.log.replace(post.log.clone());
-        match accept_tasks(self, post) {
-            Ok(tasks) => *accepting = tasks,
-            Err(error) => {
-                let text = error_text(&error);
-                let message = format!("epoll_ctl() failed {text}, clients are accepted as before the reload");
-                self.tell(Level::Alert, None, &message);
-            }
-        }
+    ///
+    /// # Errors
+    /// Where a listener cannot be watched: nothing has changed then.
+    fn take_over(self: &Rc<Self>, post: Post, accepting: &mut Vec<Task>) -> io::Result<()> {
+        let (connections, reserved) = (post.connections, post.reserved());
+        let (log, debug_connections) = (post.log.clone(), Rc::clone(&post.debug_connections));
+        *accepting = accept_tasks(self, post)?;
+        self.slots.resize(connections, reserved);
+        self.debug_connections.replace(debug_connections);
+        self.log.replace(log);
+        Ok(())
     }
 
     /// Lets the sessions end, and ends the relays that outlast the limit.

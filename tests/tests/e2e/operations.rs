@@ -1,11 +1,16 @@
 //! Signals, reload, shutdown, and what a bad configuration does.
 
 use std::fs::{self, DirBuilder};
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
 
 use gatepost_protocol::config::Protocol;
-use gatepost_tests::{AuthAnswer, Client, Proxy, await_that, on_both};
+use gatepost_tests::daemon::Daemon;
+use gatepost_tests::real::run;
+use gatepost_tests::{AuthAnswer, Client, PATIENCE, Proxy, await_that, on_both};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 
@@ -400,6 +405,44 @@ on_both! {
         client.expect_eof();
         setup.proxy.await_log("proxied session done");
         assert!(!fs::read_to_string(&old).unwrap().contains("proxied session done"));
+    }
+
+    fn one_process_goes_on_where_a_reload_runs_out_of_descriptors(program: Program) {
+        let folder = Proxy::folder();
+        let path = |name: &str| folder.path().join(name);
+        let listen = |name: &str| format!("listen unix:{};", path(name).display());
+        let greet = |name: &str| {
+            let stream = UnixStream::connect(path(name)).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let mut line = String::new();
+            BufReader::new(stream).read_line(&mut line).unwrap();
+            assert_eq!(line, "* OK IMAP4 ready\r\n");
+        };
+        let mail = format!("auth_http 127.0.0.1:1; server {{ protocol imap; {} }}", listen("old"));
+        let daemon = Daemon::start(&program.path(), "master_process off;", &mail);
+        greet("old");
+        let process = daemon.await_master(None);
+        let limit = |soft: usize| run(Command::new("prlimit").args(["--pid", &process.to_string(), &format!("--nofile={soft}:")]));
+        let used = fs::read_dir(format!("/proc/{process}/fd")).unwrap().count();
+        let new = ["one", "two", "three", "four"];
+        let text = fs::read_to_string(daemon.configuration()).unwrap();
+        fs::write(daemon.configuration(), text.replace(&listen("old"), &new.map(listen).concat())).unwrap();
+        let failures = || daemon.log().matches("(24: Too many open files)").count();
+        // One more each time: it gets one step further.
+        for free in 0..50 {
+            let before = failures();
+            limit(used + free);
+            kill(process, Signal::SIGHUP).unwrap();
+            await_that("the end of the reload", || failures() > before || !path("old").exists());
+            limit(500);
+            if !path("old").exists() {
+                break;
+            }
+            greet("old");
+            assert_eq!(new.map(|name| path(name).exists()), [false; 4]);
+        }
+        assert!(daemon.log().contains("dup() failed (24: Too many open files)"), "{}", daemon.log());
+        new.iter().for_each(|name| greet(name));
     }
 
     fn a_start_in_vain_leaves_no_socket_behind(program: Program) {
