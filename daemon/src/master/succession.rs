@@ -53,9 +53,16 @@ impl Master<'_> {
     /// Lets the old workers drain if new ones have taken over.
     pub(super) fn follow_succession(&mut self) {
         self.workers.hear();
-        if matches!(self.stage, Stage::Quitting | Stage::Stopping { .. }) {
+        match self.stage {
+            Stage::Serving => {}
             // All have been told to go.
-            self.succession = None;
+            Stage::Quitting | Stage::Stopping { .. } => self.succession = None,
+            Stage::Idle => {
+                if self.succession.take().is_some() {
+                    self.close_parting();
+                    self.answer("no worker processes, they were told to go while new ones started");
+                }
+            }
         }
         let Some(succession) = &mut self.succession else { return };
         match self.workers.beginning() {

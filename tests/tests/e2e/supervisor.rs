@@ -127,6 +127,34 @@ on_both! {
         await_that("the end", || !exists(process));
     }
 
+    fn workers_told_to_go_while_they_start_are_no_failure(program: Program) {
+        let host = Loopback::new();
+        let folder = Proxy::folder();
+        let dropped = folder.path().join("dropped");
+        let listen = format!("listen unix:{};", dropped.display());
+        let mail = format!("auth_http {}; server {{ listen {}; {listen} protocol imap; }}", host.port(1), host.port(1143));
+        let daemon = Daemon::prepare(&program.path(), "worker_processes 1;", &mail);
+        let told = start_for_a_manager(&daemon);
+        let master = daemon.await_master(None);
+        assert!(told().starts_with("READY=1\n"));
+        assert!(dropped.exists());
+        let text = fs::read_to_string(daemon.configuration()).unwrap();
+        fs::write(daemon.configuration(), text.replace(&listen, "")).unwrap();
+        // The master finds both at once, and no time between them for a worker to start.
+        for signal in [Signal::SIGSTOP, Signal::SIGHUP, Signal::SIGWINCH, Signal::SIGCONT] {
+            kill(master, signal).unwrap();
+        }
+        assert!(told().starts_with("RELOADING=1\n"));
+        let answer = told();
+        assert!(answer.starts_with(&format!("READY=1\nMAINPID={master}\n")) && !answer.contains("failed"), "{answer}");
+        await_that("the end of all workers", || children(master).is_empty());
+        assert!(!dropped.exists());
+        kill(master, Signal::SIGQUIT).unwrap();
+        assert!(told().starts_with("STOPPING=1\n"));
+        await_that("the end of the master", || !exists(master));
+        assert!(!daemon.log().contains("[alert]"), "{}", daemon.log());
+    }
+
     fn sockets_of_the_manager_are_used(program: Program) {
         let host = Loopback::new();
         let (listen, stray) = (host.port(1143), host.port(1144));
