@@ -77,8 +77,7 @@ impl Alone {
             }
         }
         // Those of before, or those that were opened in vain.
-        let gone = self.sockets.part();
-        self.sockets.forget(&gone);
+        self.sockets.part(self.upgrade.is_under_way());
         outcome
     }
 

@@ -205,6 +205,10 @@ impl Master<'_> {
                 None => self.insist(),
             }
             self.follow_succession();
+            if !self.upgrade.is_under_way() {
+                // Another master may have served them until now.
+                self.sockets.forget_closed();
+            }
             self.workers.respawn_due(&self.plan, &mut self.sockets, self.stage == Stage::Serving);
         }
         self.end()

@@ -61,12 +61,19 @@ impl Sockets {
     pub(super) fn sort(&mut self, plan: &Plan) {
         let all = self.listening.drain(..).chain(self.parting.drain(..));
         (self.listening, self.parting) = all.partition(|kept| is_wanted(plan, &kept.address));
+        // The name of one that was closed before is that of a new socket by now.
+        let listening = &self.listening;
+        self.closed.retain(|address| !listening.iter().any(|opened| opened.address == *address));
         self.adjust(plan);
     }
 
-    /// Takes out those that nobody serves any more.
-    pub(super) fn part(&mut self) -> Vec<Listening> {
-        std::mem::take(&mut self.parting)
+    /// Closes those that nobody of this master serves any more, and removes their names, unless another master still
+    /// serves them (`is_shared`).
+    pub(super) fn part(&mut self, is_shared: bool) {
+        self.closed.extend(self.parting.drain(..).map(|listening| listening.address));
+        if !is_shared {
+            self.forget_closed();
+        }
     }
 
     /// Takes what a new worker serves, and closes the rest in it: it must not keep an address from being free.
@@ -91,17 +98,17 @@ impl Sockets {
         self.closed.extend(all.map(|listening| listening.address));
     }
 
-    /// Removes the names of sockets that are not listened on any more.
-    pub(super) fn forget(&self, gone: &[Listening]) {
-        self.forget_addresses(gone.iter().map(|listening| &listening.address));
+    /// Removes the names of those that are closed, and once only: what has such a name later is somebody else's.
+    pub(super) fn forget_closed(&mut self) {
+        let closed = std::mem::take(&mut self.closed);
+        self.forget_addresses(&closed);
     }
 
-    /// Removes the names of all, and once only: what has such a name later is somebody else's.
+    /// Removes the names of all, at the end.
     pub(super) fn forget_all(&mut self) {
-        self.forget(&self.listening);
-        self.forget(&self.parting);
-        self.forget_addresses(&self.closed);
-        self.closed.clear();
+        let open = self.listening.iter().chain(&self.parting);
+        self.forget_addresses(open.map(|listening| &listening.address));
+        self.forget_closed();
     }
 
     fn forget_addresses<'a>(&self, addresses: impl IntoIterator<Item = &'a Peer>) {

@@ -59,7 +59,7 @@ impl Master<'_> {
             Stage::Quitting | Stage::Stopping { .. } => self.succession = None,
             Stage::Idle => {
                 if self.succession.take().is_some() {
-                    self.close_parting();
+                    self.sockets.part(self.upgrade.is_under_way());
                     self.answer("no worker processes, they were told to go while new ones started");
                 }
             }
@@ -71,7 +71,7 @@ impl Master<'_> {
                 let old = std::mem::take(&mut succession.old);
                 self.succession = None;
                 self.workers.retire(&old, &self.plan.log);
-                self.close_parting();
+                self.sockets.part(self.upgrade.is_under_way());
                 self.answer(&self.serving());
             }
             Beginning::Failed if !succession.has_failed => {
@@ -91,7 +91,7 @@ impl Master<'_> {
     /// Goes back to what the old workers serve: to its sockets and its pid file, and to its workers.
     fn restore(&mut self, Previous { plan, stage }: Previous) {
         self.sockets.sort(&plan);
-        self.close_parting();
+        self.sockets.part(self.upgrade.is_under_way());
         // While a successor runs, the file has made room for its own, and comes back to where it was.
         if !self.upgrade.has_successor() {
             move_pid_file(&mut self.pid_file, &plan);
@@ -107,14 +107,6 @@ impl Master<'_> {
                     self.workers.spawn(number, &self.plan, &mut self.sockets);
                 }
             }
-        }
-    }
-
-    /// Closes the sockets that nobody serves any more.
-    fn close_parting(&mut self) {
-        let parting = self.sockets.part();
-        if !self.upgrade.is_under_way() {
-            self.sockets.forget(&parting);
         }
     }
 }

@@ -291,6 +291,29 @@ on_both! {
         assert!(!socket.exists());
     }
 
+    fn a_unix_socket_dropped_while_another_master_serves_it_goes_with_that_one(program: Program) {
+        let folder = gatepost_tests::Proxy::folder();
+        let socket = folder.path().join("imap");
+        let listen = format!("listen unix:{};", socket.display());
+        let setup = Upgrade::start_with(&program.path(), "worker_processes 1;", &listen);
+        let daemon = &setup.daemon;
+        let old = daemon.await_master(None);
+        let new = setup.change_binary(old);
+        let text = fs::read_to_string(daemon.configuration()).unwrap();
+        assert!(text.contains(&listen));
+        fs::write(daemon.configuration(), text.replace(&listen, "")).unwrap();
+        kill(new, Signal::SIGHUP).unwrap();
+        daemon.await_log("gracefully shutting down", 1);
+        drop(UnixStream::connect(&socket).expect("the old one listens"));
+        kill(old, Signal::SIGQUIT).unwrap();
+        await_that("the end of the old master", || !exists(old));
+        // The new one looks for it as soon as it has something to do.
+        kill(new, Signal::SIGUSR1).unwrap();
+        await_that("the end of the name", || !socket.exists());
+        setup.log_in();
+        setup.visitor.leave();
+    }
+
     fn a_new_program_gets_the_variables_that_are_listed(program: Program) {
         let setup = Upgrade::start(&program.path(), "worker_processes 1; env GIVEN=value; env PATH; env MISSING;");
         let daemon = &setup.daemon;
