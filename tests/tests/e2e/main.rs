@@ -10,6 +10,7 @@ mod backend_names;
 mod backend_tls;
 mod certificates;
 mod command_line;
+mod failed_reload;
 mod faults;
 mod fixtures;
 mod hostile;
