@@ -74,6 +74,7 @@ fn answer(kind: u8, detail: &[u8], needs_password: bool) -> Result<AuthReply, Au
         b'~' => refusal(Some(Duration::from_secs(1))),
         b'w' => Ok(AuthReply::Wait(Duration::ZERO)),
         b'W' => Ok(AuthReply::Wait(Duration::from_secs(5))),
+        b'l' => Ok(AuthReply::Wait(Duration::from_secs(61))),
         b'!' => Err(AuthFailure::TimedOut),
         b'?' => Err(AuthFailure::NoStatus),
         b'r' => Err(AuthFailure::Receive(Errno(104))),
