@@ -342,3 +342,17 @@ fn print(text: &str) {
 fn print_error(text: &str) {
     drop(io::stderr().write_all(text.as_bytes()));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_options_leave_out_has_a_default() {
+        let asked = request(&Options::default());
+        assert_eq!(asked.prefix, PathBuf::from("/usr/local/gatepost/"));
+        assert_eq!(asked.file, PathBuf::from("conf/nginx.conf"));
+        assert_eq!(asked.error_log, PathBuf::from("logs/error.log"));
+        assert_eq!(asked.pid, PathBuf::from("logs/nginx.pid"));
+    }
+}

@@ -46,6 +46,7 @@ mod tests {
         ];
         let expected = [("A".into(), "1".into()), ("PATH".into(), path), ("TZ".into(), "UTC".into())];
         assert_eq!(Variables::new(listed).select(), expected);
+        assert_eq!(Variables::new(Vec::new()), Variables(vec![kept("TZ")]));
         let zone = std::env::var_os("TZ").map(|zone| ("TZ".into(), zone));
         assert_eq!(Variables::new(Vec::new()).select(), Vec::from_iter(zone));
     }

@@ -124,6 +124,27 @@ on_both! {
         assert!(setup.auth.requests().is_empty());
     }
 
+    fn chains_are_as_long_as_the_directive_allows(program: Program) {
+        let on = |more: &str| format!("ssl_verify_client on; ssl_client_certificate ca.pem; {more}");
+        let directives = ["", "ssl_verify_depth 0;", "ssl_verify_depth 1;", "ssl_verify_depth 2;"].map(on);
+        let servers = [0, 1, 2, 3].map(|server: usize| (Protocol::Imap, &*directives[server]));
+        let setup = Verifying::start(program, &servers);
+        let one = setup.authority.below("One");
+        let chains = [setup.authority.client("joe", 1), one.client("joe", 2), one.below("Two").client("joe", 3)];
+        // How many authorities may stand between the client and the one that is trusted.
+        for (server, allowed) in [(0, 1), (1, 0), (2, 1), (3, 2)] {
+            for (between, identity) in chains.iter().enumerate() {
+                let mut client = setup.connect(server, &setup.config(Some(identity), &TLS13));
+                if between <= allowed {
+                    client.expect(greeting(Protocol::Imap));
+                } else {
+                    client.expect(&refusal(Protocol::Imap, BAD));
+                }
+            }
+        }
+        setup.proxy.await_log_count("verify error: (22:certificate chain too long)", 4);
+    }
+
     fn the_same_behind_starttls(program: Program) {
         let on = "ssl_verify_client on; ssl_trusted_certificate ca.pem; starttls on;";
         let setup = Verifying::start(program, &PROTOCOLS.map(|protocol| (protocol, on)));

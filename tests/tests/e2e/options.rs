@@ -189,6 +189,8 @@ on_both! {
         setup.proxy.await_workers(1);
         setup.proxy.signal(Signal::SIGINT);
         assert_eq!(setup.proxy.await_exit().code(), Some(0));
-        assert!(setup.proxy.log().contains("signal 2 (SIGINT) received from "), "{}", setup.proxy.log());
+        let log = setup.proxy.log();
+        let notice = format!("signal 2 (SIGINT) received from {}, exiting\n", std::process::id());
+        assert!(log.contains(&notice), "{log}");
     }
 }

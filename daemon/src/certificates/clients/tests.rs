@@ -208,5 +208,7 @@ fn what_is_known_of_a_certificate() {
     assert_eq!((&*found.subject, &*found.issuer), ("CN=joe", "CN=My CA"));
     assert_eq!(&*found.serial, "ABCDEF");
     assert_eq!(found.common_name.as_deref(), Some("joe"));
-    assert!(found.fingerprint.len() == 40 && *found.der == *der);
+    assert_eq!(*found.der, *der);
+    let sha1 = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, &der);
+    assert_eq!(*found.fingerprint, *data_encoding::HEXLOWER.encode(sha1.as_ref()));
 }

@@ -257,6 +257,10 @@ fn old_directives_act_on_all_listens_of_a_server() {
     let on = Keepalive::On { idle: None, interval: None, probes: None };
     assert_eq!(keepalive, [Some(on), Some(Keepalive::Off)]);
     assert_eq!(
+        good(&in_server("so_keepalive off; listen 9;")).binds[0].options.keepalive,
+        Some(Keepalive::Off)
+    );
+    assert_eq!(
         warnings(&text),
         [
             "the \"so_keepalive\" directive is deprecated, use the \"listen ... so_keepalive=\" directive instead in /nginx.conf:1"

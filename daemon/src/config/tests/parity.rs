@@ -1,5 +1,6 @@
 //! The table of directives in docs/parity.md, tried on the reader.
 
+use super::super::defaults;
 use super::super::directive::{self, Context};
 use super::*;
 
@@ -11,6 +12,7 @@ struct Row {
     /// The cell that describes the arguments, with an example in backticks.
     arguments: String,
     contexts: Vec<String>,
+    default: String,
 }
 
 impl Row {
@@ -58,7 +60,8 @@ fn rows() -> Vec<Row> {
     rows.map(|line| {
         let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
         let contexts = cells[2].split(", ").map(str::to_owned).collect();
-        Row { name: cells[0].trim_matches('`').to_owned(), arguments: cells[1].to_owned(), contexts }
+        let (name, arguments) = (cells[0].trim_matches('`').to_owned(), cells[1].to_owned());
+        Row { name, arguments, contexts, default: cells[3].replace('`', "") }
     })
     .collect()
 }
@@ -89,6 +92,17 @@ fn every_directive_has_a_row() {
     named.sort();
     known.sort();
     assert_eq!(named, known, "docs/parity.md needs one row for each directive");
+}
+
+#[test]
+fn defaults_are_those_of_the_table() {
+    let known = [defaults::MAIN, defaults::EVENTS, defaults::SERVER].concat();
+    for Row { name, default, .. } in rows() {
+        let found = known.iter().find(|(known, _)| *known == name).map(|(_, default)| *default);
+        if let Some(defaults::Default::Is(arguments)) = found {
+            assert_eq!(default, arguments, "{name}");
+        }
+    }
 }
 
 #[test]

@@ -67,6 +67,17 @@ fn values() {
 }
 
 #[test]
+fn each_protocol_has_its_client_buffer() {
+    let config = good(&in_mail(
+        "imap_client_buffer 8k; pop3_client_buffer 512; smtp_client_buffer 1m;
+         server { listen 143; } server { listen 110; } server { listen 25; }",
+    ));
+    let engines = config.binds.iter().map(|bind| &bind.listens[0].server.engine);
+    let buffers: Vec<_> = engines.map(|engine| (engine.protocol(), engine.client_buffer)).collect();
+    assert_eq!(buffers, [(Protocol::Imap, 8192), (Protocol::Pop3, 512), (Protocol::Smtp, 1024 * 1024)]);
+}
+
+#[test]
 fn the_server_hides_mail_and_order_does_not_matter() {
     let text = |mail: &str, server: &str| {
         format!("events {{}} mail {{ auth_http 127.0.0.1; server {{ listen 143; {server} }} {mail} }}")
