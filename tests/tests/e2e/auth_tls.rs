@@ -8,9 +8,9 @@ use std::thread;
 use gatepost_protocol::config::Protocol;
 use gatepost_tests::backend::{Backend, Behaviour};
 use gatepost_tests::{AuthAnswer, AuthServer, Authority, Loopback, Program, Proxy, on_both};
-use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::{CipherSuite, ProtocolVersion, ServerConfig};
 
 use crate::setup::{PROTOCOLS, accepted, log_in, unavailable};
 
@@ -75,6 +75,8 @@ impl Plan {
         let folder = Proxy::folder();
         let file = |name: &str| folder.path().join(name);
         authority.write(&file("ca.pem"));
+        // Servers have this serial number.
+        authority.write_crl(&file("crl.pem"), &[1]);
         authority.write_server(&["proxy.example.test"], &file("own.pem"), &file("own.key"));
         let config = server(&authority, &address.ip().to_string());
         let stand_in = match is_stand_in_secured {
@@ -215,6 +217,44 @@ on_both! {
         for directives in ["", "auth_http_ssl_protocols TLSv1.2;"] {
             let asking = Plan { directives, server, ..Plan::default() }.start(program);
             asking.fails("SSL error: (received fatal alert: CertificateRequired), see \"auth_http_ssl_certificate\"");
+            assert!(asking.auth.requests().is_empty());
+        }
+    }
+
+    fn the_handshake_is_what_the_directives_say(program: Program) {
+        let chacha = CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256;
+        let aes = CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256;
+        for (directives, suite) in [
+            ("auth_http_ssl_protocols TLSv1.2; auth_http_ssl_ciphers ECDHE-ECDSA-CHACHA20-POLY1305;", chacha),
+            ("auth_http_ssl_protocols TLSv1.2; auth_http_ssl_ciphers ECDHE-ECDSA-AES128-GCM-SHA256;", aes),
+        ] {
+            let asking = Plan { directives, ..Plan::default() }.start(program);
+            asking.log_in();
+            let handshake = &asking.auth.handshakes()[0];
+            assert_eq!((handshake.version, handshake.suite), (ProtocolVersion::TLSv1_2, suite));
+        }
+        let asking = Plan::default().start(program);
+        asking.log_in();
+        assert_eq!(asking.auth.handshakes()[0].version, ProtocolVersion::TLSv1_3);
+    }
+
+    fn revoked_certificates_and_long_chains_are_refused(program: Program) {
+        let one: fn(&Authority, &str) -> _ =
+            |authority, address| authority.below("One").server(&[address]).server_config();
+        let two: fn(&Authority, &str) -> _ =
+            |authority, address| authority.below("One").below("Two").server(&[address]).server_config();
+        for (directives, server) in [("", one), ("auth_http_ssl_verify_depth 2;", two)] {
+            Plan { directives, server, ..Plan::default() }.start(program).log_in();
+        }
+        let too_long = "(22:certificate chain too long)";
+        for (directives, server, reason) in [
+            ("", two, too_long),
+            ("auth_http_ssl_verify_depth 0;", one, too_long),
+            ("auth_http_ssl_crl crl.pem;", trusted as fn(&Authority, &str) -> _, "(23:certificate revoked)"),
+        ] {
+            let asking = Plan { directives, server, ..Plan::default() }.start(program);
+            log_in(asking.listen, asking.protocol, unavailable(asking.protocol));
+            asking.proxy.await_log(&format!(" SSL certificate verify error: {reason}"));
             assert!(asking.auth.requests().is_empty());
         }
     }

@@ -70,6 +70,25 @@ on_both! {
         }
     }
 
+    fn clients_hear_the_names_of_one_of_the_two_lists(program: Program) {
+        if !are_installed(&["openssl"]) {
+            return;
+        }
+        for (directive, expected) in [
+            ("ssl_client_certificate", "Acceptable client certificate CA names"),
+            ("ssl_trusted_certificate", "No client certificate CA names sent"),
+        ] {
+            let folder = Proxy::folder();
+            Certificate::write(folder.path());
+            let directives = format!("ssl_verify_client optional; {directive} certificate.pem;");
+            let (proxy, listen) = start(program, folder, &directives);
+            for version in ["-tls1_2", "-tls1_3"] {
+                let text = visit(&proxy, listen, version);
+                assert!(text.contains(expected), "{text}");
+            }
+        }
+    }
+
     fn what_is_negotiated_is_what_the_directives_say(program: Program) {
         if !are_installed(&["openssl"]) {
             return;
